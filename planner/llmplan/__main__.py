@@ -1,0 +1,5 @@
+"""Run as `python -m llmplan`."""
+
+from llmplan.cli.main import run
+
+run()

@@ -1,0 +1,1 @@
+"""Find and load models and hardware by any name they go by."""

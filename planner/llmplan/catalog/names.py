@@ -1,0 +1,69 @@
+"""Names as people write them: any case, any separators; suggestions for what nearly fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def normalise(name: str) -> str:
+    """Return the key a name is looked up by: separators count only between two digits.
+
+    >>> normalise("RTX 4090"), normalise("rtx-4090"), normalise("Llama_3.1 8B")
+    ('rtx4090', 'rtx4090', 'llama3-1-8b')
+    """
+    key: list[str] = []
+    gap = False
+    for char in name.casefold():
+        if not char.isalnum():
+            gap = True
+            continue
+        if gap and key and key[-1].isdigit() and char.isdigit():
+            key.append("-")
+        gap = False
+        key.append(char)
+    return "".join(key)
+
+
+def name_table(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return normalised name -> ids for ids, aliases and Hub ids, with and without the owner."""
+    table: dict[str, list[str]] = {}
+    for entry in entries:
+        hub = entry.get("hub_id")
+        names = [entry["id"], *entry.get("aliases", ()), *([hub] if hub else ())]
+        for artifact in entry.get("artifacts", ()):
+            if artifact["format"] != "gguf":
+                names.append(artifact["hub_id"])
+        names += [n.rpartition("/")[2] for n in names if "/" in n]
+        for name in names:
+            ids = table.setdefault(normalise(name), [])
+            if entry["id"] not in ids:
+                ids.append(entry["id"])
+    for entry in entries:
+        table[normalise(entry["id"])] = [entry["id"]]
+    return table
+
+
+def group_table(entries: Iterable[Mapping[str, Any]], field: str) -> dict[str, list[str]]:
+    """Return normalised group name -> ids, for bare product names and usual checkpoints."""
+    table: dict[str, list[str]] = {}
+    for entry in entries:
+        value = entry.get(field) or ()
+        for name in [value] if isinstance(value, str) else value:
+            table.setdefault(normalise(name), []).append(entry["id"])
+    return table
+
+
+def close_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Return the known names nearest to a misspelt one, best first."""
+    from difflib import SequenceMatcher
+
+    wanted = normalise(name)
+    scored = []
+    for candidate in known:
+        key = normalise(candidate)
+        score = SequenceMatcher(None, wanted, key).ratio()
+        if wanted and (wanted in key or key in wanted):
+            score += 0.25
+        scored.append((-score, candidate))
+    return [c for score, c in sorted(scored)[:count] if score <= -0.6]

@@ -1,0 +1,182 @@
+"""Validation of catalogue entries: the same dataclasses, checked by pydantic, errors with lines."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import is_pydantic_dataclass
+
+from llmplan.catalog.names import close_names
+from llmplan.catalog.yaml_reader import Lines, read_yaml
+from llmplan.errors import CatalogFileError
+from llmplan.specs import hardware, mixers, model
+
+MAX_LAYERS = 4096
+STACKS = ("decoder", "encoder", "vision", "draft")
+_MIXERS = {t.__dataclass_fields__["kind"].default: t for t in mixers.MIXER_TYPES}  # type: ignore[attr-defined]
+_MLPS = {"dense": model.Mlp, "moe": model.MoE}
+_RECORDS: dict[str, type] = {
+    "models": model.Model,
+    "gpus": hardware.Accelerator,
+    "nodes": hardware.Node,
+}
+At = tuple[str | int, ...]
+
+
+class _ProblemError(Exception):
+    """What is wrong, and where in the data."""
+
+    def __init__(self, at: At, message: str) -> None:
+        super().__init__(message)
+        self.at = at
+
+
+def validate_file(path: Path, kind: str | None = None) -> Any:
+    """Return the record of a YAML file; an error names file, line, field and the edit."""
+    data, lines = read_yaml(path)
+    return validate(data, kind or kind_of(data, str(path)), where=str(path), lines=lines)
+
+
+def kind_of(data: Any, where: str) -> str:
+    """Return which kind of entry this is, by the keys it has."""
+    if not isinstance(data, dict):
+        raise CatalogFileError(f"{where}: not a mapping of keys to values.")
+    if "gpu_count" in data:
+        return "nodes"
+    if "memory_gib" in data or "memory_bandwidth_gb_per_s" in data:
+        return "gpus"
+    if "decoder" in data or "encoder" in data or "vocab_size" in data:
+        return "models"
+    raise CatalogFileError(
+        f"{where}: neither a model (decoder or encoder), a device (memory_gib) nor a node."
+    )
+
+
+def validate(data: Any, kind: str, *, where: str, lines: Lines | None = None) -> Any:
+    """Return the record of plain data, or raise CatalogFileError with file, line, field, edit."""
+    try:
+        if not isinstance(data, dict):
+            raise _ProblemError((), "not a mapping of keys to values")
+        plain = _model_parts(data) if kind == "models" else data
+        return _adapt(_RECORDS[kind], plain, ())
+    except _ProblemError as e:
+        line = _line(e.at, lines)
+        field = ".".join(str(p) for p in e.at)
+        place = f"{where}:{line}" if line else where
+        raise CatalogFileError(f"{place}: {field + ': ' if field else ''}{e}.") from None
+
+
+def _line(at: At, lines: Lines | None) -> int | None:
+    if not lines:
+        return None
+    while at and at not in lines:
+        at = at[:-1]
+    return lines.get(at)
+
+
+_adapters: dict[type, TypeAdapter[Any]] = {}
+
+
+def _adapter(cls: type) -> TypeAdapter[Any]:
+    if cls not in _adapters:
+        assert not is_pydantic_dataclass(cls)
+        for part in (cls, model.Source, model.Artifact, model.PublishedCount, model.TensorShape,
+                     model.Block, model.Stack):  # fmt: skip
+            part.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)  # type: ignore[attr-defined]
+        _adapters[cls] = TypeAdapter(cls)
+    return _adapters[cls]
+
+
+def _adapt(cls: type, data: Any, at: At) -> Any:
+    if not isinstance(data, dict):
+        raise _ProblemError(at, "must be a mapping of keys to values")
+    try:
+        return _adapter(cls).validate_python(data)
+    except ValidationError as e:
+        first = e.errors(include_url=False)[0]
+        raise _ProblemError((*at, *first["loc"]), _message(first, cls)) from None
+
+
+def _message(error: Any, cls: type) -> str:
+    key = str(error["loc"][-1]) if error["loc"] else ""
+    if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        fields = [f.name for f in dataclasses.fields(cls)]
+        close = close_names(key, fields, 1)
+        return "unknown key" + (f": rename it to {close[0]}" if close else ": remove it")
+    if error["type"] in ("missing", "missing_argument"):
+        return "this key is required: add it"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    shown = repr(error.get("input"))
+    if error["type"] == "value_error" or len(shown) > 60:
+        return message
+    return f"{message}, not {shown}"
+
+
+def _model_parts(data: dict[str, Any]) -> dict[str, Any]:
+    parts = dict(data)
+    for name in STACKS:
+        if parts.get(name) is not None:
+            parts[name] = _stack(parts[name], (name,))
+    return parts
+
+
+def _stack(data: Any, at: At) -> model.Stack:
+    if not isinstance(data, dict):
+        raise _ProblemError(at, "must be a mapping of keys to values")
+    parts = dict(data)
+    blocks = parts.get("blocks")
+    if not isinstance(blocks, dict) or not blocks:
+        raise _ProblemError((*at, "blocks"), "must describe at least one block")
+    parts["blocks"] = {k: _block(v, (*at, "blocks", k)) for k, v in blocks.items()}
+    parts["layers"] = _layers(parts.get("layers"), (*at, "layers"))
+    stack: model.Stack = _adapt(model.Stack, parts, at)
+    return stack
+
+
+def _block(data: Any, at: At) -> model.Block:
+    if not isinstance(data, dict):
+        raise _ProblemError(at, "must be a mapping of keys to values")
+    parts = dict(data)
+    listed = parts.get("mixers", [])
+    if not isinstance(listed, list):
+        raise _ProblemError((*at, "mixers"), "must be a list")
+    parts["mixers"] = tuple(_kinded(m, _MIXERS, (*at, "mixers", i)) for i, m in enumerate(listed))
+    if parts.get("mlp") is not None:
+        parts["mlp"] = _kinded(parts["mlp"], _MLPS, (*at, "mlp"))
+    block: model.Block = _adapt(model.Block, parts, at)
+    return block
+
+
+def _kinded(data: Any, types: dict[str, Any], at: At) -> Any:
+    if not isinstance(data, dict):
+        raise _ProblemError(at, "must be a mapping with a kind")
+    kind = data.get("kind")
+    if kind not in types:
+        raise _ProblemError((*at, "kind"), f"{kind!r} is none of {', '.join(sorted(types))}")
+    return _adapt(types[kind], data, at)
+
+
+def _layers(runs: Any, at: At, depth: int = 0) -> tuple[str, ...]:
+    if not isinstance(runs, list) or not runs or depth > 2:
+        raise _ProblemError(at, "must be a list of block names, name*count, or {repeat, layers}")
+    names: list[str] = []
+    for i, run in enumerate(runs):
+        if isinstance(run, dict):
+            if set(run) != {"repeat", "layers"} or not isinstance(run["repeat"], int):
+                raise _ProblemError(
+                    (*at, i), "must have just repeat (a number) and layers (a list)"
+                )
+            inner = _layers(run["layers"], (*at, i, "layers"), depth + 1)
+            count = run["repeat"]
+        else:
+            name, _, digits = str(run).partition("*")
+            inner, count = (name,), int(digits) if digits.isdigit() else (0 if digits else 1)
+        if not 1 <= count <= MAX_LAYERS or len(names) + count * len(inner) > MAX_LAYERS:
+            raise _ProblemError(
+                (*at, i), f"the count must be between 1 and {MAX_LAYERS} layers in all"
+            )
+        names += list(inner) * count
+    return tuple(names)

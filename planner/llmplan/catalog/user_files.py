@@ -1,0 +1,89 @@
+"""Models and devices from a user's own files: hostile until parsed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from llmplan.errors import CatalogFileError, InputError
+from llmplan.specs.hardware import Accelerator
+from llmplan.specs.model import Model
+
+MAX_CONFIG_BYTES = 4 << 20
+"""Largest config.json read [bytes]; the largest published ones are under 200 kB."""
+
+
+def model_from_path(name: str) -> Model:
+    """Return the model of a YAML file, a config.json or a folder with one."""
+    path = Path(name)
+    if path.is_dir():
+        path = path / "config.json"
+    if path.suffix in (".yaml", ".yml"):
+        from llmplan.catalog.schema import validate_file
+
+        entry = validate_file(path, "models")
+        assert isinstance(entry, Model)
+        return entry
+    if path.suffix == ".gguf":
+        raise InputError("GGUF files are not read in this version.", "Give its config.json.")
+    return model_from_config(read_json(path), path)
+
+
+def gpu_from_path(name: str) -> Accelerator:
+    """Return the device of a YAML file."""
+    from llmplan.catalog.schema import validate_file
+
+    entry = validate_file(Path(name), "gpus")
+    assert isinstance(entry, Accelerator)
+    return entry
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object, bounded in size and depth, or one clear error."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_CONFIG_BYTES:
+            raise CatalogFileError(f"{path}: {size:,} bytes is no config.json.", None)
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise InputError(f"{path}: {(e.strerror or str(e)).lower()}.", None) from None
+    except (ValueError, RecursionError) as e:
+        reason = "nested too deep" if isinstance(e, RecursionError) else str(e)[:120]
+        raise CatalogFileError(f"{path}: not valid JSON: {reason}.", None) from None
+    if not isinstance(data, dict):
+        raise CatalogFileError(f"{path}: not a JSON object.", "Give a model's config.json.")
+    return data
+
+
+def model_from_config(config: dict[str, Any], path: Path) -> Model:
+    """Return the model that a config.json describes."""
+    from llmplan.catalog.schema import validate
+    from llmplan.sources.config_json import architecture_from_config
+
+    try:
+        architecture = architecture_from_config(config)
+    except (TypeError, ValueError, AttributeError, ZeroDivisionError, IndexError) as e:
+        raise CatalogFileError(f"{path}: {type(e).__name__}: {str(e)[:120]}.", None) from None
+    classes = config.get("architectures") or [""]
+    name = str(config.get("_name_or_path") or path.resolve().parent.name or "model")
+    context = config.get("max_position_embeddings")
+    text = config.get("text_config")
+    if context is None and isinstance(text, dict):
+        context = text.get("max_position_embeddings")
+    entry = {
+        "id": "".join(c if c.isalnum() or c in ".-" else "-" for c in name.lower()).strip("-"),
+        "name": name,
+        "family": str(config["model_type"]),
+        "hub_id": None,
+        "model_type": str(config["model_type"]),
+        "architecture": str(classes[0]),
+        "license": None,
+        "released": None,
+        "context_tokens": context,
+        "sources": [{"facts": ["architecture"], "ref": str(path)}],
+        **architecture,
+    }
+    model = validate(entry, "models", where=str(path))
+    assert isinstance(model, Model)
+    return model

@@ -1,0 +1,104 @@
+"""YAML from people: bounded, no anchors, no duplicate keys, every value with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from llmplan.errors import CatalogFileError, InputError
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 24
+Lines = dict[tuple[str | int, ...], int]
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_KEPT_AS_TEXT = "tag:yaml.org,2002:timestamp"
+
+
+def read_yaml(path: Path) -> tuple[Any, Lines]:
+    """Return the data of a YAML file and the line of each value, or one clear error."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise CatalogFileError(
+                f"{path}: {size:,} bytes is more than a catalogue file may have."
+            )
+        text = path.read_text(encoding="utf-8")
+    except OSError as e:
+        raise InputError(f"{path}: {(e.strerror or str(e)).lower()}.") from None
+    except UnicodeDecodeError:
+        raise CatalogFileError(f"{path}: not UTF-8 text.") from None
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, where: str) -> tuple[Any, Lines]:
+    """Return data and lines of YAML text."""
+    try:
+        _refuse_bombs(text, where)
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.YAMLError as e:
+        raise CatalogFileError(f"{where}{_place(e)}: not valid YAML: {_problem(e)}.") from None
+    if node is None:
+        raise CatalogFileError(f"{where}: the file is empty.")
+    lines: Lines = {}
+    loader = yaml.SafeLoader("")
+    try:
+        data = _build(node, (), lines, loader, where)
+    except (yaml.YAMLError, ValueError) as e:
+        raise CatalogFileError(f"{where}: not valid YAML: {_problem(e)}.") from None
+    return data, lines
+
+
+def _refuse_bombs(text: str, where: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            depth += 1
+            if depth > MAX_DEPTH:
+                line = _event_line(event)
+                raise CatalogFileError(f"{where}:{line}: nested deeper than {MAX_DEPTH} levels.")
+        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            depth -= 1
+        elif isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            line = _event_line(event)
+            raise CatalogFileError(
+                f"{where}:{line}: anchors and aliases are not allowed.", "Write the value out."
+            )
+
+
+def _event_line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1
+
+
+def _build(node: Any, at: tuple[str | int, ...], lines: Lines, loader: Any, where: str) -> Any:
+    lines[at] = node.start_mark.line + 1
+    if isinstance(node, yaml.ScalarNode):
+        if node.tag == _KEPT_AS_TEXT:
+            return node.value
+        if not node.tag.startswith("tag:yaml.org,2002:"):
+            raise CatalogFileError(f"{where}:{lines[at]}: tag {node.tag} is not allowed.")
+        return loader.construct_object(node)
+    if isinstance(node, yaml.SequenceNode):
+        return [_build(n, (*at, i), lines, loader, where) for i, n in enumerate(node.value)]
+    result: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise CatalogFileError(f"{where}:{line}: a key must be plain text.")
+        key = str(key_node.value)
+        if key in result:
+            raise CatalogFileError(f"{where}:{line}: key {key!r} stands twice.", "Keep one.")
+        result[key] = _build(value_node, (*at, key), lines, loader, where)
+        lines[(*at, key)] = line
+    return result
+
+
+def _place(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f":{mark.line + 1}" if mark else ""
+
+
+def _problem(error: Exception) -> str:
+    return " ".join(str(getattr(error, "problem", None) or error).split())[:120]

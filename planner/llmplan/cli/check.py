@@ -1,0 +1,43 @@
+"""`llmplan check FILE...`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from llmplan.cli.options import output_options
+from llmplan.errors import CatalogFileError, InputError
+
+
+@click.command("check")
+@click.argument("files", nargs=-1, required=True)
+@output_options
+def command(files: tuple[str, ...], format: str, as_json: bool, offline: bool, quiet: bool) -> int:
+    """Validate catalogue YAML files or folders: models, devices and nodes.
+
+    Prints file, line and field of every fault with the edit that mends it; exit code 2.
+
+    Example: llmplan check models hardware
+    """
+    from llmplan.catalog.check import check_files, expand
+    from llmplan.render.records import to_json
+
+    paths = expand([Path(f) for f in files])
+    if not paths:
+        raise InputError("No YAML files there.", "Give files or folders with .yaml files.")
+    faults = check_files(paths)
+    if as_json or format == "json":
+        errors = [{"message": e.message, "hint": e.hint} for e in faults]
+        click.echo(to_json({"checked": len(paths), "faults": errors}))
+    else:
+        for fault in faults:
+            click.echo(fault.one_line())
+        if not quiet:
+            good = len(paths) - len({_file(e) for e in faults})
+            click.echo(f"{good} of {len(paths)} files are right.")
+    return CatalogFileError.exit_code if faults else 0
+
+
+def _file(error: InputError) -> str:
+    return error.message.partition(".yaml")[0]

@@ -1,0 +1,235 @@
+"""What every engine module provides, and the arithmetic that all of them share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+from llmplan.errors import InputError
+from llmplan.specs.formats import KvFormat, WeightFormat
+from llmplan.specs.hardware import Accelerator
+from llmplan.specs.model import Model
+from llmplan.specs.record import Record, record
+from llmplan.specs.setup import (
+    KvCache,
+    Launch,
+    Limits,
+    MemoryPerGpu,
+    Parallelism,
+    Term,
+    Warning_,
+    Workload,
+)
+
+
+@record
+class Request(Record):
+    """One setup to be planned: everything an engine's memory policy may look at."""
+
+    model: Model
+    gpu: Accelerator
+    weights: WeightFormat
+    kv: KvFormat
+    parallel: Parallelism
+    workload: Workload
+    limits: Limits
+    version: str
+
+    @property
+    def context_tokens(self) -> int:
+        """Length of the longest request [tokens]; encoders without a limit count 512."""
+        return self.workload.context_tokens or self.model.context_tokens or 512
+
+    @property
+    def device_bytes(self) -> int:
+        """Memory that driver and engine see on one device [bytes]."""
+        usable = self.gpu.usable_memory_bytes
+        if usable is None:
+            raise InputError(
+                f"The memory of {self.gpu.id} is not known.", "Choose a device whose memory is."
+            )
+        return usable
+
+
+class Stage(NamedTuple):
+    """One pipeline stage: its weights, and what a request of some length takes on it."""
+
+    weights_bytes: float
+    request_bytes: Callable[[int], float]
+
+
+class Overheads(NamedTuple):
+    """Run-time parts of a device beside weights and KV cache [bytes]."""
+
+    activation_peak: float
+    cuda_graph: float
+    runtime: float
+
+    @property
+    def total(self) -> float:
+        """Sum of the parts [bytes]."""
+        return self.activation_peak + self.cuda_graph + self.runtime
+
+
+class Plan(NamedTuple):
+    """What an engine's memory policy makes of a request."""
+
+    memory: MemoryPerGpu
+    kv_cache: KvCache
+    max_context_tokens: int
+    fits: bool
+    request_bytes: float
+    overheads: Overheads
+    terms: tuple[Term, ...]
+    warnings: tuple[Warning_, ...]
+
+
+class Engine(ABC):
+    """An engine: stateless, one instance a module, named `ENGINE`."""
+
+    name: str
+    versions: tuple[str, ...]
+    batches_continuously: bool
+
+    @property
+    def default_version(self) -> str:
+        """Newest version whose policy is known."""
+        return self.versions[-1]
+
+    def check_version(self, version: str | None) -> str:
+        """Return the version to plan for; one that is not known is refused, not guessed."""
+        if version is None:
+            return self.default_version
+        if version not in self.versions:
+            raise InputError(
+                f"{self.name} {version} is not a version llmplan knows.",
+                f"Known: {', '.join(self.versions)}.",
+            )
+        return version
+
+    @abstractmethod
+    def native_format(self, model: Model, gpu: Accelerator) -> str:
+        """Return the weight format this engine loads the model in when none is asked for."""
+
+    @abstractmethod
+    def candidate_formats(self, model: Model, gpu: Accelerator) -> list[str]:
+        """Return the weight formats worth trying on this device, best quality first."""
+
+    @abstractmethod
+    def default_kv(self, weights: WeightFormat) -> str:
+        """Return the KV format the engine takes when none is asked for."""
+
+    @abstractmethod
+    def unsupported(self, request: Request) -> str | None:
+        """Return why engine, device, architecture and formats do not go together, or None."""
+
+    @abstractmethod
+    def illegal(self, model: Model, weights: WeightFormat, parallel: Parallelism) -> str | None:
+        """Return why this split cannot be started, or None."""
+
+    @abstractmethod
+    def splits(self, model: Model, weights: WeightFormat, gpus: int) -> list[Parallelism]:
+        """Return the legal splits over at most `gpus` devices, fullest use and widest tp first."""
+
+    @abstractmethod
+    def plan(self, request: Request) -> Plan:
+        """Return the memory of the fullest device, the KV pool and what it holds."""
+
+    @abstractmethod
+    def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
+        """Return the command that starts the setup, and what to know before running it."""
+
+
+def solve(
+    request: Request,
+    stages: list[Stage],
+    overheads: Overheads,
+    *,
+    budget: float,
+    pool_of: Callable[[float], float],
+    replicas: int = 1,
+    terms: tuple[Term, ...] = (),
+    warnings: tuple[Warning_, ...] = (),
+    slots: int | None = None,
+) -> Plan:
+    """Turn stages and overheads into a plan: the stage that holds the fewest requests decides.
+
+    `pool_of` gives the pool from what is left for it; `slots` bounds the pool to so many
+    requests, for engines that reserve by slot and not by fraction. `replicas` counts the
+    data-parallel copies whose pools add up.
+    """
+    context = request.context_tokens
+    weights, one, pool = _fullest(stages, overheads, budget, context, pool_of)
+    fits = pool >= 0 and all(
+        s.request_bytes(context) <= pool_of(budget - s.weights_bytes - overheads.total)
+        for s in stages
+    )
+    concurrency = max(0.0, pool / one) if one else float(slots or 1)
+    held = max(0.0, pool)
+    if slots is not None:
+        held = min(slots, max(1, int(concurrency))) * one if pool > 0 else 0.0
+    parts = [weights, overheads.activation_peak, overheads.cuda_graph, overheads.runtime, held]
+    total = request.device_bytes
+    weights_bytes, activations, graphs, runtime, held_bytes = (round(x) for x in parts)
+    memory = MemoryPerGpu(
+        device_total_bytes=total,
+        budget_bytes=round(budget),
+        weights_bytes=weights_bytes,
+        activation_peak_bytes=activations,
+        cuda_graph_bytes=graphs,
+        runtime_bytes=runtime,
+        kv_cache_bytes=held_bytes,
+        free_bytes=total - weights_bytes - activations - graphs - runtime - held_bytes,
+    )
+    concurrency *= replicas
+    kv = KvCache(
+        bytes_per_token_per_gpu=one / context,
+        capacity_tokens=int(concurrency * context) if one else 0,
+        max_concurrency=round(concurrency, 4),
+        max_concurrency_measured_at_tokens=context,
+    )
+    longest = _longest(request, stages, overheads, budget, pool_of)
+    return Plan(memory, kv, longest, fits, one, overheads, terms, warnings)
+
+
+def _fullest(
+    stages: list[Stage],
+    overheads: Overheads,
+    budget: float,
+    context: int,
+    pool_of: Callable[[float], float],
+) -> tuple[float, float, float]:
+    rows = []
+    for s in stages:
+        left = budget - s.weights_bytes - overheads.total
+        one, pool = s.request_bytes(context), pool_of(left)
+        share = pool / one if one and pool > 0 else (float("inf") if pool > 0 else left)
+        rows.append((share, s.weights_bytes, one, pool))
+    _, weights, one, pool = min(rows)
+    return weights, one, pool
+
+
+def _longest(
+    request: Request,
+    stages: list[Stage],
+    overheads: Overheads,
+    budget: float,
+    pool_of: Callable[[float], float],
+) -> int:
+    pools = [pool_of(budget - s.weights_bytes - overheads.total) for s in stages]
+    limit = request.model.context_tokens or request.context_tokens
+
+    def holds(tokens: int) -> bool:
+        pairs = zip(stages, pools, strict=True)
+        return all(p > 0 and s.request_bytes(tokens) <= p for s, p in pairs)
+
+    if not holds(1):
+        return 0
+    if holds(limit):
+        return limit
+    low, high = 1, limit
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low

@@ -1,0 +1,1 @@
+"""Exact memory arithmetic: tensors, weights, KV cache, state. Pure functions, no I/O."""

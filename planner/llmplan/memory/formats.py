@@ -1,0 +1,119 @@
+"""The table of weight formats and KV formats. A format is one row here and nothing else.
+
+Rows give storage layout, so sizes are exact; sources are named per row. GGUF presets are
+not rows of bits: llama.cpp picks a type per tensor, see `llmplan.memory.gguf`.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from llmplan.errors import UnknownName
+from llmplan.memory.gguf import PRESETS
+from llmplan.specs.formats import KvFormat, WeightFormat
+
+_T = TypeVar("_T", bound=WeightFormat | KvFormat)
+_DENSE_AND_HEAD = (
+    "attention", "mlp", "experts", "shared_experts", "recurrent", "embedding", "head",
+)  # fmt: skip
+
+
+def _rows() -> list[WeightFormat]:
+    f = WeightFormat
+    gptq = "AutoGPTQ/GPTQModel layout: qweight, scales, qzeros, g_idx; vLLM auto_gptq.py"
+    ct = "PyPI compressed-tensors 0.20.0, pack-quantized, symmetric"
+    mlx = "PyPI mlx-lm 0.32.2: affine groups, embeddings and head quantized too"
+    exl = "turboderp-org/exllamav3 doc/exl3.md: K bits + 16(in+out), head at 6 bits"
+    bnb = "bitsandbytes storage layout: fp32 absmax per 64 weights"
+    rows = [
+        f("bf16", 16, "2 bytes a weight", aliases=("bfloat16", "16bit")),
+        f("fp16", 16, "2 bytes a weight", aliases=("float16", "half")),
+        f("fp32", 32, "4 bytes a weight", rest_bits=32, aliases=("float32",)),
+        f("fp8", 8, "one fp32 scale a matrix; vLLM fp8.py", tensor_bits=32),
+        f("fp8-channel", 8, "one fp32 scale an output row; vLLM fp8.py", row_bits=32),
+        f("fp8-block", 8, "DeepSeek: one fp32 scale per 128 x 128 tile", tile=128, tile_bits=32),
+        f("int8-w8a8", 8, f"{ct}; one fp32 scale an output row", row_bits=32,
+          aliases=("int8", "w8a8")),
+        f("int8-w8a16", 8, f"{ct}; one fp32 scale an output row", row_bits=32, aliases=("w8a16",)),
+        f("awq-int4", 4, "AutoAWQ layout: fp16 scale, 4-bit zero per 128; vLLM auto_awq.py",
+          group_size=128, group_bits=20, aliases=("awq",)),
+        f("awq-int4-g64", 4, "AutoAWQ layout: fp16 scale, 4-bit zero per 64",
+          group_size=64, group_bits=20),
+        f("gptq-int4", 4, gptq, group_size=128, group_bits=20, column_bits=32, aliases=("gptq",)),
+        f("gptq-int4-g32", 4, gptq, group_size=32, group_bits=20, column_bits=32),
+        f("gptq-int8", 8, gptq, group_size=128, group_bits=24, column_bits=32),
+        f("compressed-tensors-w4a16", 4, ct, group_size=128, group_bits=16,
+          aliases=("w4a16", "compressed-tensors-w4a16-g128")),
+        f("nvfp4", 4, "ModelOpt: e4m3 scale per 16, two fp32 a matrix; vLLM modelopt.py",
+          group_size=16, group_bits=8, tensor_bits=64),
+        f("mxfp4", 4, "OCP MX: e8m0 scale per 32; gpt-oss quantizes expert weights only",
+          group_size=32, group_bits=8, covers=("experts",)),
+        f("mxfp8", 8, "OCP MX: e8m0 scale per 32", group_size=32, group_bits=8),
+        f("bnb-nf4", 4, bnb, group_size=64, group_bits=32, aliases=("nf4", "bnb-4bit")),
+        f("bnb-int8", 8, "bitsandbytes LLM.int8: fp32 absmax a row", row_bits=32),
+        f("hqq-int4", 4, "HQQ: fp16 scale and zero per 64", group_size=64, group_bits=32,
+          aliases=("hqq",)),
+        f("hqq-int8", 8, "HQQ: fp16 scale and zero per 64", group_size=64, group_bits=32),
+    ]  # fmt: skip
+    for bits in (2, 3, 4, 5, 6, 8):
+        row = f(f"mlx-{bits}bit", bits, mlx, group_size=64, group_bits=32, covers=_DENSE_AND_HEAD)
+        rows.append(row)
+    for bpw in (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0):
+        rows.append(f(f"exl3:{bpw}bpw", bpw, exl, row_bits=16, column_bits=16, head_bits=6.0))
+        rows.append(f(f"exl2:{bpw}bpw", bpw, "EXL2: average with scales; head 6 bits",
+                      head_bits=6.0))  # fmt: skip
+    for preset in PRESETS:
+        source = "llama.cpp llama-quant.cpp at 0c1e57098 (2026-10-01)"
+        rows.append(f(f"gguf:{preset}", PRESETS[preset].nominal_bits, source, gguf_preset=preset,
+                      aliases=(preset,)))  # fmt: skip
+    return rows
+
+
+WEIGHT_FORMATS: dict[str, WeightFormat] = {fmt.name: fmt for fmt in _rows()}
+
+_BLOCK = "llama.cpp ggml-common.h block layout at 0c1e57098 (2026-10-01)"
+_VLLM_KV = "vLLM 0.33.0 v1/kv_cache_interface.py"
+KV_FORMATS: dict[str, KvFormat] = {
+    fmt.name: fmt
+    for fmt in (
+        KvFormat("bf16", 16, 16, "2 bytes an element", aliases=("auto", "bfloat16")),
+        KvFormat("fp16", 16, 16, "2 bytes an element", aliases=("f16", "float16")),
+        KvFormat("fp8", 8, 8, f"{_VLLM_KV}: per-tensor scales", aliases=("fp8_e4m3", "fp8_e5m2")),
+        KvFormat("int8", 8, 8, f"{_VLLM_KV}: fp32 scale per token and head", head_bits=32),
+        KvFormat("nvfp4", 4.5, 4.5, f"{_VLLM_KV}: fp8 scale per 16"),
+        KvFormat("fp8_ds_mla", 8, 8, f"{_VLLM_KV}: 512 fp8 + 16 scales + 128 rope bytes",
+                 latent_bytes=656),
+        KvFormat("q8_0", 8.5, 8.5, _BLOCK),
+        KvFormat("q5_1", 6, 6, _BLOCK),
+        KvFormat("q5_0", 5.5, 5.5, _BLOCK),
+        KvFormat("q4_1", 5, 5, _BLOCK),
+        KvFormat("q4_0", 4.5, 4.5, _BLOCK),
+        KvFormat("iq4_nl", 4.5, 4.5, _BLOCK),
+        KvFormat("f32", 32, 32, "4 bytes an element", aliases=("fp32",)),
+    )
+}  # fmt: skip
+
+
+def weight_format(name: str) -> WeightFormat:
+    """Return a weight format by name or alias, in any case."""
+    return _find(name, WEIGHT_FORMATS, "weight format")
+
+
+def kv_format(name: str) -> KvFormat:
+    """Return a KV-cache format by name or alias, in any case."""
+    return _find(name, KV_FORMATS, "KV format")
+
+
+def _find(name: str, table: dict[str, _T], what: str) -> _T:
+    if name in table:
+        return table[name]
+    wanted = name.lower().replace("_", "-")
+    for key, row in table.items():
+        names: tuple[str, ...] = (key, *row.aliases)
+        if wanted in [n.lower().replace("_", "-") for n in names]:
+            return row
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(table), n=3, cutoff=0.4)
+    listed = ", ".join(close or [n for n in table if ":" not in n])
+    raise UnknownName(f"Unknown {what} {name!r}.", f"Did you mean: {listed}?")

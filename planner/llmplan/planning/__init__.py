@@ -1,0 +1,1 @@
+"""Estimate one setup; enumerate and rank many; say what would make a model fit."""

@@ -1,0 +1,126 @@
+"""One setup: its memory, its KV pool, whether it fits and is supported, its command."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from llmplan.engines.base import Engine, Plan, Request
+from llmplan.planning.quality import quality_of
+from llmplan.planning.request import Options, requested
+from llmplan.specs.hardware import Accelerator
+from llmplan.specs.model import Model
+from llmplan.specs.setup import Launch, Setup, Warning_
+from llmplan.specs.units import gib, tokens_text
+
+
+def estimate_setup(model: Model, gpu: Accelerator, options: Options) -> Setup:
+    """Return the setup that the options describe."""
+    engine, request = requested(model, gpu, options)
+    return setup_of(engine, request, explain=options.explain)
+
+
+def setup_of(
+    engine: Engine,
+    request: Request,
+    *,
+    explain: bool = False,
+    remedies: tuple[str, ...] = (),
+) -> Setup:
+    """Return the SETUP record of one request."""
+    plan = engine.plan(request)
+    unsupported = engine.unsupported(request)
+    launch = Launch(None)
+    launch_warnings: tuple[Warning_, ...] = ()
+    if plan.fits and unsupported is None:
+        launch, launch_warnings = engine.launch(request, plan)
+    p = request.parallel
+    return Setup(
+        engine=engine.name,
+        engine_version=request.version,
+        weight_format=request.weights.name,
+        kv_format=request.kv.name,
+        gpu=request.gpu.id,
+        gpus=p.gpus,
+        tp=p.tp,
+        pp=p.pp,
+        dp=p.dp,
+        ep=p.ep,
+        fits=plan.fits,
+        supported=unsupported is None,
+        reason=unsupported if plan.fits else _misfit(request, plan),
+        remedies=remedies,
+        memory_per_gpu=plan.memory,
+        kv_cache=plan.kv_cache,
+        max_context_tokens=plan.max_context_tokens,
+        quality=quality_of(request.model, request.weights),
+        launch=launch,
+        warnings=(*_model_warnings(request), *_load_warnings(request, plan), *plan.warnings,
+                  *launch_warnings, *_unsupported_warning(unsupported, plan)),
+        explanation=plan.terms if explain else None,
+    )  # fmt: skip
+
+
+def _misfit(request: Request, plan: Plan) -> str:
+    m = plan.memory
+    where = "" if request.parallel.gpus == 1 else " per device"
+    run_time = m.activation_peak_bytes + m.cuda_graph_bytes + m.runtime_bytes
+    if m.weights_bytes > m.device_total_bytes:
+        return (
+            f"{gib(m.weights_bytes)} of weights{where} against "
+            f"{gib(m.device_total_bytes)} usable on {request.gpu.id}."
+        )
+    if m.weights_bytes + run_time > m.budget_bytes:
+        return (
+            f"{gib(m.weights_bytes)} of weights{where} and {gib(run_time)} of run-time memory "
+            f"against the {gib(m.budget_bytes)} that the engine may take of {request.gpu.id}."
+        )
+    left = m.budget_bytes - m.weights_bytes - run_time
+    return (
+        f"One request of {tokens_text(request.context_tokens)} tokens needs "
+        f"{gib(plan.request_bytes)} of KV cache{where}, and {gib(left)} is left for it."
+    )
+
+
+def _model_warnings(request: Request) -> tuple[Warning_, ...]:
+    model, context, found = request.model, request.context_tokens, []
+    if model.context_tokens and context > model.context_tokens:
+        found.append(Warning_("context_beyond_model", _extension(model, context)))
+    if model.unverified:
+        what = ", ".join(model.unverified)
+        found.append(
+            Warning_("unverified_facts", f"No published count confirms the {what} of {model.id}.")
+        )
+    if not request.gpu.usable_memory_observed:
+        found.append(
+            Warning_(
+                "usable_memory_assumed",
+                f"Usable memory of {request.gpu.id} was never observed: 98 % of nominal is taken.",
+            )
+        )
+    return tuple(found)
+
+
+def _extension(model: Model, context: int) -> str:
+    trained = model.context_tokens or context
+    start = f"{tokens_text(context)} tokens is beyond the {tokens_text(trained)} of {model.id}"
+    if any(t.name == "position_embd" for t in model.tensors):
+        return f"{start}: its learned positions end there, so it cannot be extended."
+    factor = ceil(context / trained)
+    return f"{start}: extend it with RoPE scaling (YaRN, factor {factor}) and check the quality."
+
+
+def _load_warnings(request: Request, plan: Plan) -> tuple[Warning_, ...]:
+    asked, fits_at_once = request.workload.concurrency, plan.kv_cache.max_concurrency
+    if asked is None or not plan.fits or asked <= fits_at_once:
+        return ()
+    message = (
+        f"{asked} requests of {tokens_text(request.context_tokens)} tokens do not fit at once: "
+        f"{int(fits_at_once)} run, the rest queue."
+    )
+    return (Warning_("requests_queue", message),)
+
+
+def _unsupported_warning(unsupported: str | None, plan: Plan) -> tuple[Warning_, ...]:
+    if unsupported is None or plan.fits:
+        return ()
+    return (Warning_("unsupported", unsupported),)

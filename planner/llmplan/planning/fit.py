@@ -1,0 +1,125 @@
+"""The answer of `fit`: what was asked for, and the best setups of this hardware, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from llmplan.engines import engine_names, get_engine
+from llmplan.engines.base import Engine
+from llmplan.errors import IllegalParallelism
+from llmplan.memory.formats import weight_format
+from llmplan.planning.describe import hardware_facts, model_facts
+from llmplan.planning.estimate import setup_of
+from llmplan.planning.quality import quality_tier
+from llmplan.planning.remedies import remedies_for
+from llmplan.planning.request import Options, make_request, requested, split, workload_of
+from llmplan.specs.formats import WeightFormat
+from llmplan.specs.hardware import Accelerator
+from llmplan.specs.model import Model
+from llmplan.specs.setup import Answer, Parallelism, Setup, Warning_
+from llmplan.version import __version__
+
+SCHEMA = "llmplan.fit/1"
+ORDER = (
+    "holds the asked requests at once, then quality (own format and 8 bits, then 4, 3, 2 bits), "
+    "then engines with continuous batching, then more bits, then room for more requests"
+)
+"""How setups are ranked while speed is not predicted; printed with every ranking."""
+
+
+def fit_answer(
+    model: Model,
+    gpu: Accelerator,
+    options: Options,
+    *,
+    accelerators: Iterable[Accelerator] = (),
+    notes: tuple[str, ...] = (),
+) -> Answer:
+    """Return the full answer for one model on one kind of device.
+
+    Parameters
+    ----------
+    model, gpu : Model, Accelerator
+        What is to be served, and on what
+    options : Options
+        What the user asked for
+    accelerators : iterable of Accelerator
+        Devices to suggest when nothing fits here
+    notes : tuple of str
+        What was read into the names, repeated as warnings
+
+    """
+    engine, request = requested(model, gpu, options)
+    asked = setup_of(engine, request, explain=options.explain)
+    if not asked.fits:
+        asked = replace(asked, remedies=remedies_for(engine, request, accelerators))
+    if notes:
+        said = tuple(Warning_("resolved_name", n) for n in notes)
+        asked = replace(asked, warnings=(*said, *asked.warnings))
+    return Answer(
+        schema=SCHEMA,
+        llmplan_version=__version__,
+        model=model_facts(model),
+        hardware=hardware_facts(gpu, max(options.gpus, asked.gpus)),
+        workload=workload_of(model, options),
+        requested=asked,
+        setups=tuple(ranked_setups(model, gpu, options)),
+    )
+
+
+def ranked_setups(model: Model, gpu: Accelerator, options: Options) -> list[Setup]:
+    """Return the supported setups that fit, best first; what the user fixed stays fixed."""
+    rows = []
+    for name in [options.engine] if options.engine else engine_names():
+        engine = get_engine(name)
+        for fmt in _formats(engine, model, gpu, options):
+            for parallel in _splits(engine, model, fmt, options):
+                request = make_request(
+                    model, gpu, options, engine=engine, weights=fmt, parallel=parallel
+                )
+                if engine.unsupported(request) is None:
+                    setup = setup_of(engine, request, explain=options.explain)
+                    if setup.fits:
+                        rows.append((_rank(model, fmt, engine, setup, options), setup))
+    return [setup for _, setup in sorted(rows, key=lambda row: row[0])]
+
+
+def _formats(
+    engine: Engine, model: Model, gpu: Accelerator, options: Options
+) -> list[WeightFormat]:
+    if options.weight_format:
+        return [weight_format(options.weight_format)]
+    return [weight_format(n) for n in engine.candidate_formats(model, gpu)]
+
+
+def _splits(engine: Engine, model: Model, fmt: WeightFormat, options: Options) -> list[Parallelism]:
+    """Return the asked split, or the widest one replica and the most replicas."""
+    if (options.tp, options.pp, options.dp, options.ep) != (None, None, None, None):
+        asked = replace(options, engine=engine.name)
+        try:
+            return [split(engine, model, fmt, asked)]
+        except IllegalParallelism:
+            return []
+    legal = engine.splits(model, fmt, options.gpus)
+    one = [p for p in legal if p.dp == 1][:1]
+    most = sorted((p for p in legal if p.dp > 1 and p.pp == 1), key=lambda p: -p.dp)
+    return [*one, *most[:1]]
+
+
+def _rank(
+    model: Model, fmt: WeightFormat, engine: Engine, setup: Setup, options: Options
+) -> tuple[object, ...]:
+    room = setup.kv_cache.max_concurrency
+    return (
+        room < (options.concurrency or 1),
+        quality_tier(model, fmt),
+        not engine.batches_continuously,
+        fmt.name != model.native_format,
+        -fmt.bits,
+        -room,
+        setup.pp,
+        engine.name,
+        fmt.name,
+        -setup.tp,
+    )

@@ -1,0 +1,123 @@
+"""What would make a setup fit: each remedy is computed and checked, none is a guess."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from llmplan.engines import engine_names, get_engine
+from llmplan.engines.base import Engine, Plan, Request
+from llmplan.memory.formats import kv_format, weight_format
+from llmplan.specs.hardware import Accelerator
+from llmplan.specs.setup import Parallelism
+from llmplan.specs.units import gib, tokens_text
+
+MAX_DEVICES_TRIED = 64
+
+
+def remedies_for(
+    engine: Engine, request: Request, accelerators: Iterable[Accelerator]
+) -> tuple[str, ...]:
+    """Return the nearest changes that make this request fit, the smallest first."""
+    found = [
+        *_shorter_context(engine, request),
+        *_smaller_kv(engine, request),
+        *_more_devices(engine, request),
+        *_other_formats(request),
+        *_bigger_device(engine, request, accelerators),
+    ]
+    return tuple(found)
+
+
+def _fits(engine: Engine, request: Request) -> Plan | None:
+    if engine.illegal(request.model, request.weights, request.parallel):
+        return None
+    if engine.unsupported(request):
+        return None
+    plan = engine.plan(request)
+    return plan if plan.fits else None
+
+
+def _shorter_context(engine: Engine, request: Request) -> list[str]:
+    longest = engine.plan(request).max_context_tokens
+    if not 0 < longest < request.context_tokens:
+        return []
+    return [f"a context of {tokens_text(longest)} tokens at most"]
+
+
+def _smaller_kv(engine: Engine, request: Request) -> list[str]:
+    name = "fp8" if engine.name == "vllm" else "q8_0"
+    if engine.plan(request).max_context_tokens == 0 or request.kv.name == name:
+        return []
+    if _fits(engine, replace(request, kv=kv_format(name))) is None:
+        return []
+    return [f"a KV cache in {name}"]
+
+
+def _more_devices(engine: Engine, request: Request) -> list[str]:
+    """Return the fewest devices that hold it, and the fewest without pipeline stages."""
+    lines: list[str] = []
+    for gpus in range(request.parallel.gpus + 1, MAX_DEVICES_TRIED + 1):
+        for p in engine.splits(request.model, request.weights, gpus):
+            if p.gpus != gpus or p.dp > 1 or (lines and p.pp > 1):
+                continue
+            plan = _fits(engine, replace(request, parallel=p))
+            if plan:
+                weights = gib(plan.memory.weights_bytes)
+                lines.append(f"{gpus} x {request.gpu.id} ({_split(p)}, {weights} of weights each)")
+                if p.pp == 1 or engine.name == "llama.cpp":
+                    return lines
+                break
+    return lines
+
+
+def _other_formats(request: Request) -> list[str]:
+    lines = []
+    for name in engine_names():
+        engine, fitting = get_engine(name), []
+        for fmt in engine.candidate_formats(request.model, request.gpu):
+            if fmt == request.weights.name:
+                continue
+            weights = weight_format(fmt)
+            splits = engine.splits(request.model, weights, request.parallel.gpus)
+            parallel = next((p for p in splits if p.dp == 1), Parallelism())
+            kv = kv_format(engine.default_kv(weights))
+            other = replace(
+                request, weights=weights, kv=kv, parallel=parallel, version=engine.default_version
+            )
+            plan = _fits(engine, other)
+            if plan:
+                fitting.append(f"{fmt} ({gib(plan.memory.weights_bytes)})")
+        if fitting:
+            where = "" if request.parallel.gpus == 1 else f" on {request.parallel.gpus} devices"
+            lines.append(f"weights in {', '.join(fitting[:4])} with {name}{where}")
+    return lines
+
+
+def _bigger_device(
+    engine: Engine, request: Request, accelerators: Iterable[Accelerator]
+) -> list[str]:
+    """Return the smallest devices with more memory that is no slower, same vendor first."""
+    have = request.gpu.usable_memory_bytes or 0
+    speed = request.gpu.memory_bandwidth_bytes_per_s or 0
+    bigger = sorted(
+        (
+            a
+            for a in accelerators
+            if (a.usable_memory_bytes or 0) > have
+            and (a.memory_bandwidth_bytes_per_s or 0) >= speed
+        ),
+        key=lambda a: (a.vendor != request.gpu.vendor, a.usable_memory_bytes, a.id),
+    )
+    names: list[str] = []
+    for gpu in bigger:
+        if _fits(engine, replace(request, gpu=gpu)):
+            names.append(f"{gpu.id} ({gib(gpu.usable_memory_bytes or 0)})")
+            if len(names) == 3:
+                break
+    count = request.parallel.gpus
+    return [f"{count} x {' or '.join(names)}"] if names else []
+
+
+def _split(p: Parallelism) -> str:
+    return f"tp {p.tp}" if p.pp == 1 else f"tp {p.tp} x pp {p.pp}"

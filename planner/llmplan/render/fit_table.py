@@ -1,0 +1,129 @@
+"""The screen of `llmplan fit`, as text or Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmplan.planning.fit import ORDER
+from llmplan.render.bar import LEGEND, memory_bar
+from llmplan.specs.setup import Answer, Setup
+from llmplan.specs.units import GIB, count_text, gib, tokens_text
+
+SHOWN = 6
+
+
+def fit_screen(answer: Answer, *, markdown: bool = False, quiet: bool = False) -> str:
+    """Return the answer as one screen: model, device, verdict, setups, commands, warnings."""
+    sections = [[] if quiet else _head(answer), _verdict(answer), _setups(answer, markdown)]
+    if answer.setups:
+        sections.append(_commands(answer, markdown))
+    if not quiet:
+        sections += [_explanation(answer), _warnings(answer)]
+    return "\n\n".join("\n".join(s) for s in sections if s)
+
+
+def _head(answer: Answer) -> list[str]:
+    m, h = answer.model, answer.hardware
+    parameters = f"{count_text(m['parameters'])} parameters"
+    if m["active_parameters"] != m["parameters"]:
+        parameters += f", {count_text(m['active_parameters'])} active"
+    context = f"context {tokens_text(m['context_tokens'])}" if m["context_tokens"] else ""
+    model = [m["name"], parameters, m["attention"], context, m["license"]]
+    mark = "" if h["usable_memory_basis"] == "measured" else " (assumed)"
+    rate = h["memory_bandwidth_bytes_per_s"]
+    device = [
+        f"{h['gpus']} x {h['name']}",
+        f"{gib(h['usable_memory_bytes'])} usable{mark} of {h['memory_bytes'] / GIB:g} GiB",
+        f"{rate / 1e9:,.0f} GB/s" if rate else "",
+    ]
+    return [" | ".join(x for x in model if x), " | ".join(x for x in device if x)]
+
+
+def _verdict(answer: Answer) -> list[str]:
+    r = answer.requested
+    what = f"{r.weight_format} with {r.engine} {r.engine_version} on {r.gpus} x {r.gpu}"
+    what += _split(r, " (", ")")
+    if not r.fits:
+        lines = [f"{what} does not fit: {r.reason}"]
+        if r.remedies:
+            lines += ["What would fit:", *(f"  - {remedy}" for remedy in r.remedies)]
+        else:
+            lines.append("Nothing near it fits: neither more of these devices nor other formats.")
+        return lines
+    k = r.kv_cache
+    line = (
+        f"{what} fits: {gib(r.memory_per_gpu.weights_bytes)} of weights, "
+        f"{k.max_concurrency:.1f} requests of "
+        f"{tokens_text(k.max_concurrency_measured_at_tokens)} tokens at once, "
+        f"longest context {tokens_text(r.max_context_tokens)}."
+    )
+    return [line] if r.supported else [line, f"It cannot be started: {r.reason}"]
+
+
+def _split(s: Setup, before: str = "", after: str = "") -> str:
+    parts = [f"{n} {getattr(s, n)}" for n in ("tp", "pp", "dp", "ep") if getattr(s, n) > 1]
+    return f"{before}{' x '.join(parts)}{after}" if parts else ""
+
+
+def _setups(answer: Answer, markdown: bool) -> list[str]:
+    from tabulate import tabulate
+
+    gpus = f"{answer.hardware['gpus']} x {answer.hardware['gpu']}"
+    if not answer.setups:
+        return [f"No supported setup fits on {gpus}."]
+    length = answer.setups[0].kv_cache.max_concurrency_measured_at_tokens
+    title = f"Setups that fit on {gpus}, for requests of {tokens_text(length)} tokens:"
+    headers = ["", "engine", "weights", "split", "GiB", "KV GiB", "at once", "longest",
+               "memory of one device"]  # fmt: skip
+    rows = [_row(i, s) for i, s in enumerate(answer.setups[:SHOWN], 1)]
+    style = "github" if markdown else "simple"
+    align = ("right", "left", "left", "left", *["right"] * 4, "left")
+    table = tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True, colalign=align)
+    lines = [title, *([""] if markdown else []), table, "", f"{LEGEND}. Order: {ORDER}."]
+    hidden = len(answer.setups) - SHOWN
+    if hidden > 0:
+        lines.append(f"{hidden} more with --format csv or --json.")
+    return lines
+
+
+def _row(number: int, s: Setup) -> list[str]:
+    m, k = s.memory_per_gpu, s.kv_cache
+    return [
+        str(number),
+        s.engine,
+        s.weight_format,
+        _split(s) or "1 device",
+        f"{m.weights_bytes / GIB:.1f}",
+        f"{m.kv_cache_bytes / GIB:.1f}",
+        f"{k.max_concurrency:.1f}",
+        tokens_text(s.max_context_tokens),
+        memory_bar(m),
+    ]
+
+
+def _commands(answer: Answer, markdown: bool) -> list[str]:
+    rows = [(i, s.launch) for i, s in enumerate(answer.setups[:SHOWN], 1) if s.launch]
+    if markdown:
+        return [f"{i}. `{launch.command}`" for i, launch in rows]
+    return ["Start with:", *(f" {i:>2}  {launch.command}" for i, launch in rows)]
+
+
+def _explanation(answer: Answer) -> list[str]:
+    lines: list[str] = []
+    for setup in (answer.requested, *answer.setups[:1]):
+        if setup.explanation:
+            lines.append(f"{setup.engine} {setup.weight_format}, run-time memory by term:")
+            for t in setup.explanation:
+                size = gib(t.value_bytes)
+                lines.append(f"  {t.name}: {size} = {t.formula} [{t.basis}; {t.source}]")
+    return lines
+
+
+def _warnings(answer: Answer) -> list[str]:
+    seen: dict[str, None] = {}
+    setups: Sequence[Setup] = (answer.requested, *answer.setups[:SHOWN])
+    for number, setup in enumerate(setups):
+        for w in setup.warnings:
+            prefix = f"{number}: " if w.code == "no_published_artifact" and number else ""
+            seen[f"Note: {prefix}{w.message}"] = None
+    return [*seen, "Speed is not predicted in this version: its fields are null."]

@@ -1,0 +1,55 @@
+"""Answers and listings as JSON, CSV and tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from llmplan.specs.setup import Answer
+
+
+def to_json(value: Any) -> str:
+    """Return one JSON document."""
+    return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+
+
+def to_csv(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return CSV text with a header line."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(headers)
+    writer.writerows(rows)
+    return out.getvalue().rstrip("\n")
+
+
+def to_table(headers: Sequence[str], rows: Sequence[Sequence[Any]], markdown: bool) -> str:
+    """Return an aligned or a Markdown table."""
+    from tabulate import tabulate
+
+    style = "github" if markdown else "simple"
+    text: str = tabulate(
+        [["" if c is None else c for c in row] for row in rows],
+        headers=list(headers), tablefmt=style, disable_numparse=True,
+    )  # fmt: skip
+    return text
+
+
+def setup_rows(answer: Answer) -> tuple[list[str], list[list[Any]]]:
+    """Return the setups (the requested one first) as flat rows in base units."""
+    headers = [
+        "rank", "engine", "engine_version", "weight_format", "kv_format", "gpu", "gpus",
+        "tp", "pp", "dp", "ep", "fits", "supported",
+    ]  # fmt: skip
+    rows = []
+    for rank, s in enumerate((answer.requested, *answer.setups)):
+        memory, kv = s.memory_per_gpu.to_dict(), s.kv_cache.to_dict()
+        row = [rank or "requested", *(getattr(s, h) for h in headers[1:13])]
+        row += [*memory.values(), *kv.values(), s.max_context_tokens]
+        row += [s.launch.command if s.launch else None, s.reason]
+        rows.append(row)
+    first = answer.requested
+    headers += [*first.memory_per_gpu.to_dict(), *first.kv_cache.to_dict()]
+    return [*headers, "max_context_tokens", "command", "reason"], rows

@@ -1,0 +1,1 @@
+"""Files that describe a model, read into catalogue records."""

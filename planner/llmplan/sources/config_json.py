@@ -1,0 +1,120 @@
+"""A Hugging Face config.json read into a catalogue record.
+
+One function a model_type family turns config facts into stacks of blocks; it registers
+with `@family`. An unknown model_type is refused here: what it would need is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from llmplan.errors import InputError
+from llmplan.sources.layers import Plain, stack_layers
+
+Config = Mapping[str, Any]
+Builder = Callable[[Config], Plain]
+_FAMILIES: dict[str, Builder] = {}
+
+
+def family(*model_types: str) -> Callable[[Builder], Builder]:
+    """Register a builder for these model types."""
+
+    def add(builder: Builder) -> Builder:
+        for name in model_types:
+            if name in _FAMILIES:
+                raise ValueError(f"model_type {name} is registered twice")
+            _FAMILIES[name] = builder
+        return builder
+
+    return add
+
+
+def known_model_types() -> list[str]:
+    """Return the model types that can be read."""
+    from llmplan.sources import families  # noqa: F401  (they register)
+
+    return sorted(_FAMILIES)
+
+
+def architecture_from_config(config: Config) -> Plain:
+    """Return the architecture part of a catalogue record: stacks, vocabulary, head, formats."""
+    from llmplan.sources import families  # noqa: F401  (they register)
+
+    model_type = config.get("model_type")
+    if model_type not in _FAMILIES:
+        raise InputError(
+            f"model_type {model_type!r} of this config.json is not one llmplan can read yet.",
+            "Known: " + ", ".join(sorted(_FAMILIES)) + ".",
+        )
+    try:
+        record = _FAMILIES[model_type](config)
+    except KeyError as e:
+        raise InputError(f"config.json lacks {e.args[0]!r}, which {model_type} needs.") from None
+    record.setdefault("native_format", native_format(config))
+    return record
+
+
+def text_config(config: Config) -> Config:
+    """Return the language model's part of a nested config."""
+    return {**config, **(config.get("text_config") or config.get("llm_config") or {})}
+
+
+def native_format(config: Config) -> str:
+    """Return the weight format that the checkpoint ships in."""
+    text = text_config(config)
+    quant = config.get("quantization_config") or text.get("quantization_config")
+    if quant:
+        method = quant.get("quant_method")
+        if method == "fp8":
+            return "fp8-block" if quant.get("weight_block_size") else "fp8"
+        if method in ("mxfp4", "awq", "gptq", "compressed-tensors"):
+            bits = quant.get("bits", 4)
+            named = {"mxfp4": "mxfp4", "compressed-tensors": "compressed-tensors-w4a16"}
+            return named.get(method, f"{method}-int{bits}")
+    dtype = str(text.get("torch_dtype") or text.get("dtype") or "bfloat16")
+    return {"float16": "fp16", "float32": "fp32"}.get(dtype.removeprefix("torch."), "bf16")
+
+
+def attention(c: Config, **traits: Any) -> Plain:
+    """Return a softmax attention mixer from the usual config keys; traits override."""
+    heads = c["num_attention_heads"]
+    mixer = {
+        "kind": "attention",
+        "heads": heads,
+        "kv_heads": c.get("num_key_value_heads") or heads,
+        "head_dim": c.get("head_dim") or c["hidden_size"] // heads,
+    }
+    if traits.pop("qkv_bias", False):
+        mixer |= {"q_bias": True, "k_bias": True, "v_bias": True}
+    return mixer | {k: v for k, v in traits.items() if v not in (None, False, "none")}
+
+
+def dense(size: int, **traits: Any) -> Plain:
+    """Return a dense feed-forward layer."""
+    return {"kind": "dense", "intermediate_size": size} | traits
+
+
+def moe(size: int, experts: int, per_token: int, **traits: Any) -> Plain:
+    """Return a mixture-of-experts layer."""
+    return {
+        "kind": "moe",
+        "intermediate_size": size,
+        "experts": experts,
+        "experts_per_token": per_token,
+    } | {k: v for k, v in traits.items() if v}
+
+
+def stack(hidden: int, layers: list[Plain], **rest: Any) -> Plain:
+    """Return a stack record."""
+    return {"hidden_size": hidden, **stack_layers(layers), **rest}
+
+
+def record(c: Config, decoder: Plain, *, tied: bool = False, **rest: Any) -> Plain:
+    """Return vocabulary, tying and decoder, the frame that most families share."""
+    return {
+        "vocab_size": c["vocab_size"],
+        "tied_embeddings": bool(c.get("tie_word_embeddings", tied)),
+        "decoder": decoder,
+        **rest,
+    }

@@ -1,0 +1,1 @@
+"""What a thing is: frozen records with units, standard library only."""

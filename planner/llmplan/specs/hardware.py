@@ -1,0 +1,138 @@
+"""What a device is: memory, bandwidth, arithmetic rates, links, in the units people read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Any
+
+from llmplan.specs.record import Record, record
+
+GIB = 1 << 30
+
+NOMINAL_TO_USABLE = 0.98
+"""Share of the nominal memory that a driver reports where no observation is on record.
+Source: lowest observed / nominal over NVIDIA data-centre cards without ECC loss
+(0.984 A100-40, 0.989 A100-80, 0.990 H100, 0.991 B200), hardware table of 2026-11-21."""
+
+
+@record
+class Accelerator(Record):
+    """One device as the engine sees it.
+
+    Memory in GiB, bandwidth in GB/s and rates in TFLOP/s, as data sheets and drivers print
+    them; the properties give base units. `tflops_dense` never holds the
+    2:4-sparse figure. `products` are the bare names (a100) that it shares with others.
+    """
+
+    id: str
+    name: str
+    vendor: str
+    architecture: str | None
+    memory_gib: float | None
+    memory_bandwidth_gb_per_s: float | None
+    sources: tuple[str, ...]
+    checked: str
+    compute_capability: str | None = None
+    released_year: int | None = None
+    aliases: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+    usable_memory_gib: float | None = None
+    usable_memory_note: str | None = None
+    memory_type: str | None = None
+    unified_memory: bool = False
+    tflops_dense: Mapping[str, float] = field(default_factory=dict)
+    fp32_tflops: float | None = None
+    native_dtypes: tuple[str, ...] = ()
+    link: str | None = None
+    link_gb_per_s: float | None = None
+    scale_up_devices: int = 1
+    pcie_gb_per_s: float | None = None
+    tdp_w: float | None = None
+    form_factor: str | None = None
+    confidence: str = "low"
+    conflicts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    unverified: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("memory_gib", "memory_bandwidth_gb_per_s", "usable_memory_gib", "tdp_w"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} must be above 0, or null when unknown")
+        usable, nominal = self.usable_memory_gib, self.memory_gib
+        if usable is not None and nominal is not None and usable > nominal * 1.001:
+            raise ValueError(
+                f"usable_memory_gib ({usable}) is above memory_gib ({nominal}): swap them?"
+            )
+        if self.scale_up_devices < 1:
+            raise ValueError("scale_up_devices must be at least 1")
+        if not self.sources:
+            raise ValueError("sources must name at least one reference")
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Nominal memory [bytes]."""
+        return None if self.memory_gib is None else round(self.memory_gib * GIB)
+
+    @property
+    def usable_memory_bytes(self) -> int | None:
+        """Memory that driver and engine see, a share of the nominal if not observed [bytes]."""
+        if self.usable_memory_gib is not None:
+            return round(self.usable_memory_gib * GIB)
+        return None if self.memory_bytes is None else round(self.memory_bytes * NOMINAL_TO_USABLE)
+
+    @property
+    def usable_memory_observed(self) -> bool:
+        """Whether the usable memory was read off a device and not derived."""
+        return self.usable_memory_gib is not None
+
+    @property
+    def memory_bandwidth_bytes_per_s(self) -> float | None:
+        """Peak memory bandwidth [bytes/s]."""
+        rate = self.memory_bandwidth_gb_per_s
+        return None if rate is None else rate * 1e9
+
+    @property
+    def cuda_capability(self) -> float | None:
+        """CUDA compute capability as a number (8.0 for sm_80), None for other vendors."""
+        text = self.compute_capability or ""
+        if not text.startswith("sm_"):
+            return None
+        digits = text.removeprefix("sm_")
+        return float(f"{digits[:-1]}.{digits[-1]}")
+
+
+@record
+class Node(Record):
+    """A machine with several equal devices, on premises or rented."""
+
+    id: str
+    gpu: str
+    gpu_count: int
+    sources: tuple[str, ...]
+    checked: str
+    provider: str | None = None
+    aliases: tuple[str, ...] = ()
+    fabric: str | None = None
+    host_memory_gib: float | None = None
+    network_gbit_per_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.gpu_count < 1:
+            raise ValueError("gpu_count must be at least 1")
+
+
+def accelerator_from_dict(data: Mapping[str, Any]) -> Accelerator:
+    """Build an Accelerator from trusted plain data (the compiled index)."""
+    return Accelerator(**_tuples(data, "sources", "aliases", "products", "native_dtypes",
+                                "conflicts", "notes"))  # fmt: skip
+
+
+def node_from_dict(data: Mapping[str, Any]) -> Node:
+    """Build a Node from trusted plain data (the compiled index)."""
+    return Node(**_tuples(data, "sources", "aliases"))
+
+
+def _tuples(data: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {k: tuple(v) if k in names else v for k, v in data.items()}

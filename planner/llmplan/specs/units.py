@@ -1,0 +1,75 @@
+"""Sizes and counts as people write them, and as sentences print them. Inside, base units only."""
+
+from __future__ import annotations
+
+import re
+
+from llmplan.errors import InputError
+
+GIB = 1 << 30
+_TOKENS = {"": 1, "k": 1024, "m": 1024 * 1024}
+_BYTES = {
+    "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "k": 2**10, "m": 2**20, "g": 2**30,
+}  # fmt: skip
+_NUMBER = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*")
+MAX_TOKENS = 1 << 30
+
+
+def parse_tokens(text: str | int) -> int:
+    """Return a token count from `8192`, `32k` (32,768) or `1M`.
+
+    >>> parse_tokens("32k"), parse_tokens(8192), parse_tokens("1m")
+    (32768, 8192, 1048576)
+    """
+    value = _parse(str(text), _TOKENS, "a token count", "8192, 32k or 1m")
+    if not 1 <= value <= MAX_TOKENS:
+        raise InputError(f"{text!r} tokens is out of range.", f"Give 1 to {MAX_TOKENS:,}.")
+    return value
+
+
+def parse_bytes(text: str | int) -> int:
+    """Return bytes from `4000000000`, `4GB` or `4 GiB`.
+
+    >>> parse_bytes("4GiB"), parse_bytes("1.5GB")
+    (4294967296, 1500000000)
+    """
+    return _parse(str(text), _BYTES, "a size", "4GiB or 4GB")
+
+
+def _parse(text: str, units: dict[str, int], what: str, example: str) -> int:
+    match = _NUMBER.fullmatch(text[:40]) if len(text) <= 40 else None
+    if match is None or match.group(2).lower() not in units:
+        raise InputError(f"{text[:40]!r} is not {what}.", f"Write it as {example}.")
+    return round(float(match.group(1)) * units[match.group(2).lower()])
+
+
+def gib(size_bytes: float) -> str:
+    """Return bytes as GiB text.
+
+    >>> gib(93405585408)
+    '87.0 GiB'
+    """
+    return f"{size_bytes / GIB:.1f} GiB"
+
+
+def tokens_text(count: int) -> str:
+    """Return a token count with thousands separators.
+
+    >>> tokens_text(32768)
+    '32,768'
+    """
+    return f"{count:,}"
+
+
+def count_text(count: int) -> str:
+    """Return a parameter count in the field's short form.
+
+    >>> count_text(46702792704), count_text(109482240)
+    ('46.7B', '109M')
+    """
+    if count >= 10**12:
+        return f"{count / 10**12:.2f}T"
+    if count >= 10**9:
+        return f"{count / 10**9:.1f}B"
+    return f"{count / 10**6:.0f}M"

@@ -1,0 +1,423 @@
+"""Write catalogue YAML from the shared facts: `python tests/tools/import_shared.py SHARED`.
+
+SHARED is the folder with data/models/configs and data/hardware. The lists below say what is
+taken, under which id, and what the configs do not say. Run `llmplan check models hardware` after.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "planner"))
+
+from llmplan.memory.parameters import parameter_count  # noqa: E402
+from llmplan.sources.config_json import architecture_from_config, text_config  # noqa: E402
+from llmplan.specs.model import model_from_dict  # noqa: E402
+
+TODAY = "2026-11-21"
+ARCHITECTURES = {
+    "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "mixtral": "MixtralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM", "qwen3_moe": "Qwen3MoeForCausalLM",
+    "qwen2_moe": "Qwen2MoeForCausalLM", "qwen3_next": "Qwen3NextForCausalLM",
+    "qwen3_5": "Qwen3_5ForConditionalGeneration", "gemma": "GemmaForCausalLM",
+    "gemma2": "Gemma2ForCausalLM", "gemma3_text": "Gemma3ForCausalLM",
+    "gemma3": "Gemma3ForConditionalGeneration", "phi3": "Phi3ForCausalLM",
+    "gpt_oss": "GptOssForCausalLM", "deepseek_v2": "DeepseekV2ForCausalLM",
+    "deepseek_v3": "DeepseekV3ForCausalLM", "deepseek_v32": "DeepseekV32ForCausalLM",
+    "kimi_k2": "DeepseekV3ForCausalLM", "glm4_moe": "Glm4MoeForCausalLM",
+    "glm4": "Glm4ForCausalLM", "chatglm": "ChatGLMModel", "glm130b": "GLM130B",
+    "falcon": "FalconForCausalLM", "bloom": "BloomForCausalLM", "gpt_neox": "GPTNeoXForCausalLM",
+    "gptj": "GPTJForCausalLM", "opt": "OPTForCausalLM", "mpt": "MPTForCausalLM",
+    "t5": "T5ForConditionalGeneration", "bert": "BertModel", "jamba": "JambaForCausalLM",
+    "mamba": "MambaForCausalLM", "falcon_mamba": "FalconMambaForCausalLM",
+    "nemotron_h": "NemotronHForCausalLM", "lfm2": "Lfm2ForCausalLM",
+    "falcon_h1": "FalconH1ForCausalLM", "granitemoehybrid": "GraniteMoeHybridForCausalLM",
+    "minimax": "MiniMaxM1ForCausalLM", "llama4": "Llama4ForConditionalGeneration",
+    "qwen2_5_vl": "Qwen2_5_VLForConditionalGeneration", "grok-1": "Grok1ModelForCausalLM",
+    "olmo2": "Olmo2ForCausalLM",
+}  # fmt: skip
+
+# (Hub id, id, family, name, aliases, bare names it is the usual checkpoint for)
+MODELS: list[tuple[str, str, str, str, list[str], list[str]]] = [
+    ("meta-llama/Llama-3.1-8B-Instruct", "llama-3.1-8b", "llama", "Llama 3.1 8B Instruct",
+     ["meta-llama/Llama-3.1-8B", "meta-llama/Meta-Llama-3.1-8B-Instruct"], []),
+    ("meta-llama/Llama-3.1-70B-Instruct", "llama-3.1-70b", "llama", "Llama 3.1 70B Instruct",
+     ["meta-llama/Llama-3.1-70B", "meta-llama/Meta-Llama-3.1-70B-Instruct"], []),
+    ("meta-llama/Llama-3.1-405B-Instruct", "llama-3.1-405b", "llama", "Llama 3.1 405B Instruct",
+     ["meta-llama/Llama-3.1-405B", "Llama 3 400B+"], []),
+    ("meta-llama/Llama-3.3-70B-Instruct", "llama-3.3-70b", "llama", "Llama 3.3 70B Instruct",
+     [], []),
+    ("meta-llama/Llama-3.2-1B-Instruct", "llama-3.2-1b", "llama", "Llama 3.2 1B Instruct",
+     ["meta-llama/Llama-3.2-1B"], []),
+    ("meta-llama/Llama-3.2-3B-Instruct", "llama-3.2-3b", "llama", "Llama 3.2 3B Instruct",
+     ["meta-llama/Llama-3.2-3B"], []),
+    ("meta-llama/Meta-Llama-3-8B-Instruct", "llama-3-8b", "llama", "Llama 3 8B Instruct",
+     ["meta-llama/Meta-Llama-3-8B"], []),
+    ("meta-llama/Meta-Llama-3-70B-Instruct", "llama-3-70b", "llama", "Llama 3 70B Instruct",
+     ["meta-llama/Meta-Llama-3-70B"], []),
+    ("meta-llama/Llama-2-7b-hf", "llama-2-7b", "llama", "Llama 2 7B",
+     ["meta-llama/Llama-2-7b-chat-hf"], []),
+    ("meta-llama/Llama-2-13b-hf", "llama-2-13b", "llama", "Llama 2 13B",
+     ["meta-llama/Llama-2-13b-chat-hf", "lmsys/vicuna-13b-v1.5"], []),
+    ("meta-llama/Llama-2-70b-hf", "llama-2-70b", "llama", "Llama 2 70B",
+     ["meta-llama/Llama-2-70b-chat-hf"], []),
+    ("TinyLlama/TinyLlama-1.1B-Chat-v1.0", "tinyllama-1.1b", "llama", "TinyLlama 1.1B Chat",
+     [], ["tinyllama"]),
+    ("HuggingFaceTB/SmolLM2-1.7B-Instruct", "smollm2-1.7b", "smollm", "SmolLM2 1.7B Instruct",
+     [], []),
+    ("01-ai/Yi-34B-Chat", "yi-34b", "yi", "Yi 34B Chat", ["01-ai/Yi-34B"], []),
+    ("mistralai/Mistral-7B-v0.1", "mistral-7b-v0.1", "mistral", "Mistral 7B v0.1",
+     ["mistralai/Mistral-7B-Instruct-v0.1"], []),
+    ("mistralai/Mistral-7B-Instruct-v0.2", "mistral-7b-v0.2", "mistral",
+     "Mistral 7B Instruct v0.2", [], []),
+    ("mistralai/Mistral-7B-Instruct-v0.3", "mistral-7b-v0.3", "mistral",
+     "Mistral 7B Instruct v0.3", [], ["mistral-7b", "mistral 7b instruct"]),
+    ("mistralai/Mistral-Small-24B-Instruct-2501", "mistral-small-24b", "mistral",
+     "Mistral Small 24B Instruct 2501", [], []),
+    ("mistralai/Mixtral-8x7B-Instruct-v0.1", "mixtral-8x7b", "mixtral",
+     "Mixtral 8x7B Instruct v0.1", ["mistralai/Mixtral-8x7B-v0.1", "mistral-8x7b"], ["mixtral"]),
+    ("mistralai/Mixtral-8x22B-Instruct-v0.1", "mixtral-8x22b", "mixtral",
+     "Mixtral 8x22B Instruct v0.1", ["mistralai/Mixtral-8x22B-v0.1"], []),
+    ("Qwen/Qwen2.5-0.5B-Instruct", "qwen2.5-0.5b", "qwen", "Qwen2.5 0.5B Instruct", [], []),
+    ("Qwen/Qwen2.5-7B-Instruct", "qwen2.5-7b", "qwen", "Qwen2.5 7B Instruct", [], []),
+    ("Qwen/Qwen2.5-14B-Instruct", "qwen2.5-14b", "qwen", "Qwen2.5 14B Instruct", [], []),
+    ("Qwen/Qwen2.5-32B-Instruct", "qwen2.5-32b", "qwen", "Qwen2.5 32B Instruct",
+     ["Qwen/Qwen2.5-Coder-32B-Instruct", "Qwen/QwQ-32B"], []),
+    ("Qwen/Qwen2.5-72B-Instruct", "qwen2.5-72b", "qwen", "Qwen2.5 72B Instruct", [], []),
+    ("Qwen/Qwen2.5-VL-7B-Instruct", "qwen2.5-vl-7b", "qwen", "Qwen2.5 VL 7B Instruct", [], []),
+    ("Qwen/Qwen1.5-MoE-A2.7B-Chat", "qwen1.5-moe-a2.7b", "qwen", "Qwen1.5 MoE A2.7B Chat",
+     [], []),
+    ("Qwen/Qwen3-0.6B", "qwen3-0.6b", "qwen", "Qwen3 0.6B", [], []),
+    ("Qwen/Qwen3-8B", "qwen3-8b", "qwen", "Qwen3 8B", [], []),
+    ("Qwen/Qwen3-14B", "qwen3-14b", "qwen", "Qwen3 14B", [], []),
+    ("Qwen/Qwen3-32B", "qwen3-32b", "qwen", "Qwen3 32B", [], []),
+    ("Qwen/Qwen3-30B-A3B", "qwen3-30b-a3b", "qwen", "Qwen3 30B A3B",
+     ["Qwen/Qwen3-30B-A3B-Instruct-2507", "Qwen/Qwen3-Coder-30B-A3B-Instruct"], []),
+    ("Qwen/Qwen3-235B-A22B", "qwen3-235b-a22b", "qwen", "Qwen3 235B A22B",
+     ["Qwen/Qwen3-235B-A22B-Instruct-2507"], []),
+    ("Qwen/Qwen3-Coder-Next", "qwen3-coder-next", "qwen", "Qwen3 Coder Next 80B A3B",
+     [], []),
+    ("Qwen/Qwen3-Next-80B-A3B-Instruct", "qwen3-next-80b-a3b", "qwen",
+     "Qwen3 Next 80B A3B Instruct", [], ["qwen3-next"]),
+    ("Qwen/Qwen3.5-27B", "qwen3.5-27b", "qwen", "Qwen3.5 27B", ["Qwen/Qwen3.6-27B"], []),
+    ("google/gemma-2b-it", "gemma-2b", "gemma", "Gemma 2B", ["google/gemma-2b"], []),
+    ("google/gemma-7b-it", "gemma-7b", "gemma", "Gemma 7B", ["google/gemma-7b"], []),
+    ("google/gemma-2-9b-it", "gemma-2-9b", "gemma", "Gemma 2 9B", ["google/gemma-2-9b"], []),
+    ("google/gemma-2-27b-it", "gemma-2-27b", "gemma", "Gemma 2 27B", ["google/gemma-2-27b"], []),
+    ("google/gemma-3-1b-it", "gemma-3-1b", "gemma", "Gemma 3 1B", ["google/gemma-3-1b-pt"], []),
+    ("google/gemma-3-4b-it", "gemma-3-4b", "gemma", "Gemma 3 4B", ["google/gemma-3-4b-pt"], []),
+    ("google/gemma-3-12b-it", "gemma-3-12b", "gemma", "Gemma 3 12B",
+     ["google/gemma-3-12b-pt"], []),
+    ("google/gemma-3-27b-it", "gemma-3-27b", "gemma", "Gemma 3 27B",
+     ["google/gemma-3-27b-pt"], []),
+    ("microsoft/Phi-3-mini-4k-instruct", "phi-3-mini-4k", "phi", "Phi-3 mini 4k Instruct",
+     [], ["phi-3-mini"]),
+    ("microsoft/phi-4", "phi-4", "phi", "Phi-4", [], []),
+    ("openai/gpt-oss-20b", "gpt-oss-20b", "gpt-oss", "gpt-oss 20B", [], []),
+    ("openai/gpt-oss-120b", "gpt-oss-120b", "gpt-oss", "gpt-oss 120B", [], []),
+    ("deepseek-ai/DeepSeek-V2-Lite", "deepseek-v2-lite", "deepseek", "DeepSeek V2 Lite",
+     ["deepseek-ai/DeepSeek-V2-Lite-Chat"], []),
+    ("deepseek-ai/DeepSeek-V3", "deepseek-v3", "deepseek", "DeepSeek V3",
+     ["deepseek-ai/DeepSeek-V3-0324", "deepseek-ai/DeepSeek-V3.1"], []),
+    ("deepseek-ai/DeepSeek-R1", "deepseek-r1", "deepseek", "DeepSeek R1",
+     ["deepseek-ai/DeepSeek-R1-0528"], []),
+    ("deepseek-ai/DeepSeek-V3.2", "deepseek-v3.2", "deepseek", "DeepSeek V3.2", [], []),
+    ("moonshotai/Kimi-K2-Instruct", "kimi-k2", "kimi", "Kimi K2 Instruct",
+     ["moonshotai/Kimi-K2-Instruct-0905"], []),
+    ("zai-org/GLM-4.5-Air", "glm-4.5-air", "glm", "GLM-4.5 Air", [], []),
+    ("THUDM/chatglm3-6b", "chatglm3-6b", "glm", "ChatGLM3 6B", ["THUDM/chatglm2-6b"], []),
+    ("THUDM/glm-130b", "glm-130b", "glm", "GLM-130B", [], []),
+    ("tiiuae/falcon-7b", "falcon-7b", "falcon", "Falcon 7B", ["tiiuae/falcon-7b-instruct"], []),
+    ("tiiuae/falcon-40b", "falcon-40b", "falcon", "Falcon 40B",
+     ["tiiuae/falcon-40b-instruct"], []),
+    ("tiiuae/falcon-180B", "falcon-180b", "falcon", "Falcon 180B", [], []),
+    ("tiiuae/falcon-mamba-7b", "falcon-mamba-7b", "falcon", "Falcon Mamba 7B", [], []),
+    ("tiiuae/Falcon-H1-7B-Instruct", "falcon-h1-7b", "falcon", "Falcon H1 7B Instruct", [], []),
+    ("bigscience/bloom", "bloom-176b", "bloom", "BLOOM 176B", ["bigscience/bloomz"], ["bloom"]),
+    ("bigscience/bloom-560m", "bloom-560m", "bloom", "BLOOM 560M", ["bigscience/bloomz-560m"], []),
+    ("EleutherAI/gpt-neox-20b", "gpt-neox-20b", "gpt-neox", "GPT-NeoX 20B", [], ["gpt-neox"]),
+    ("EleutherAI/gpt-j-6b", "gpt-j-6b", "gpt-j", "GPT-J 6B", [], ["gpt-j"]),
+    ("facebook/opt-1.3b", "opt-1.3b", "opt", "OPT 1.3B", [], []),
+    ("mosaicml/mpt-7b", "mpt-7b", "mpt", "MPT 7B", [], []),
+    ("bigscience/T0pp", "t0pp", "t5", "T0pp (T5 v1.1 XXL)", ["bigscience/T0"], []),
+    ("google-bert/bert-base-uncased", "bert-base", "bert", "BERT base uncased", [], ["bert"]),
+    ("google-bert/bert-large-uncased", "bert-large", "bert", "BERT large uncased", [], []),
+    ("ai21labs/Jamba-v0.1", "jamba-v0.1", "jamba", "Jamba v0.1",
+     ["ai21labs/AI21-Jamba-Mini-1.6"], ["jamba"]),
+    ("state-spaces/mamba-2.8b-hf", "mamba-2.8b", "mamba", "Mamba 2.8B", [], []),
+    ("nvidia/NVIDIA-Nemotron-Nano-9B-v2", "nemotron-nano-9b-v2", "nemotron",
+     "Nemotron Nano 9B v2", [], []),
+    ("nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", "nemotron-3-nano-30b-a3b", "nemotron",
+     "Nemotron 3 Nano 30B A3B", [], []),
+    ("LiquidAI/LFM2-1.2B", "lfm2-1.2b", "lfm", "LFM2 1.2B", [], []),
+    ("ibm-granite/granite-4.0-h-small", "granite-4.0-h-small", "granite",
+     "Granite 4.0 H Small", [], []),
+    ("MiniMaxAI/MiniMax-M1-80k", "minimax-m1", "minimax", "MiniMax M1 80k", [], []),
+    ("meta-llama/Llama-4-Scout-17B-16E-Instruct", "llama-4-scout", "llama",
+     "Llama 4 Scout 17B 16E Instruct", [], []),
+    ("xai-org/grok-1", "grok-1", "grok", "Grok-1", [], ["grok"]),
+    ("allenai/OLMo-2-1124-7B-Instruct", "olmo-2-7b", "olmo", "OLMo 2 7B Instruct", [], []),
+]  # fmt: skip
+
+# Facts that the shared configs lack, each with where it stands.
+LLAMA4_VISION = {
+    "hidden_size": 1408, "intermediate_size": 5632, "num_hidden_layers": 34,
+    "num_attention_heads": 16, "image_size": 336, "patch_size": 14, "pixel_shuffle_ratio": 0.5,
+    "projector_input_dim": 4096, "projector_output_dim": 4096, "vision_output_dim": 4096,
+}  # fmt: skip
+OVERRIDES: dict[str, tuple[dict[str, Any], str]] = {
+    "mistral-7b-v0.1": ({"sliding_window": 4096},
+                        "arXiv:2310.06825 (Mistral 7B, table 1: window 4096)"),
+    "falcon-7b": ({"max_position_embeddings": 2048}, "arXiv:2311.16867 (Falcon series: 2048)"),
+    "falcon-40b": ({"max_position_embeddings": 2048}, "arXiv:2311.16867 (Falcon series: 2048)"),
+    "falcon-180b": ({"max_position_embeddings": 2048}, "arXiv:2311.16867 (Falcon series: 2048)"),
+    "bloom-176b": ({"max_position_embeddings": 2048}, "arXiv:2211.05100 (BLOOM, table 3: 2048)"),
+    "bloom-560m": ({"max_position_embeddings": 2048}, "arXiv:2211.05100 (BLOOM, table 3: 2048)"),
+    "gpt-j-6b": ({"max_position_embeddings": 2048}, "config of the same source: max_seq_len 2048"),
+    "mpt-7b": ({"max_position_embeddings": 2048}, "config of the same source: max_seq_len 2048"),
+    "chatglm3-6b": ({"max_position_embeddings": 8192}, "config of the same source: seq_length"),
+    "jamba-v0.1": ({"max_position_embeddings": 262144}, "arXiv:2403.19887 (Jamba: 256K tokens)"),
+    "gemma-2b": ({"max_position_embeddings": 8192}, "arXiv:2403.08295 (Gemma: 8192)"),
+    "gemma-7b": ({"max_position_embeddings": 8192}, "arXiv:2403.08295 (Gemma: 8192)"),
+    "llama-4-scout": ({"vision_config": LLAMA4_VISION},
+                      "transformers Llama4VisionConfig and the published parameter count"),
+}  # fmt: skip
+
+# GGUF presets that every repository of these owners holds, as their model cards list them
+# (seen 2026-11-21: TheBloke's "2, 3, 4, 5, 6 and 8-bit" table, bartowski's download table).
+PRESETS_OF = {
+    "TheBloke": ["Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_0", "Q4_K_S", "Q4_K_M", "Q5_0",
+                 "Q5_K_S", "Q5_K_M", "Q6_K", "Q8_0"],
+    "bartowski": ["IQ2_M", "Q2_K", "IQ3_M", "IQ3_XS", "Q3_K_S", "Q3_K_M", "Q3_K_L", "IQ4_XS",
+                  "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K", "Q8_0"],
+    "Qwen": ["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0"],
+    "ggml-org": ["MXFP4"],
+}  # fmt: skip
+BUFFERS = "rotary inv_freq buffers stored in the file, not parameters"
+MTP = "the files also hold MTP layers, kept apart here, and router correction biases"
+DIFFERENCES = {
+    "llama-2-7b": BUFFERS,
+    "llama-2-13b": BUFFERS,
+    "opt-1.3b": "the published total lacks the two vectors of the final norm",
+    "kimi-k2": "buffers: 23,040 router correction biases and 3,416 elements not identified",
+    "deepseek-v3": MTP,
+    "deepseek-r1": MTP,
+    "deepseek-v3.2": MTP,
+    "glm-4.5-air": MTP,
+    "qwen3.5-27b": MTP,
+    "qwen3-next-80b-a3b": MTP,
+    "falcon-7b": "the files hold the tied head a second time",
+    "qwen3-0.6b": "the files hold the tied head a second time",
+    "gpt-neox-20b": "the files hold causal masks and rotary buffers",
+    "glm-130b": "a rounded figure",
+    "grok-1": "a rounded figure",
+}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Block style for records, flow style for short lists of numbers."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def dump(entry: dict[str, Any], schema: str) -> str:
+    """Return an entry as catalogue YAML."""
+    text = yaml.dump(entry, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=96)
+    return f"# yaml-language-server: $schema={schema}\n{text}"
+
+
+def model_entry(shared: Path, row: tuple[Any, ...], artifacts: list[dict[str, Any]]) -> Any:
+    """Return the catalogue entry of one row of MODELS."""
+    hub, id, family, name, aliases, usual = row
+    config = json.loads((shared / f"data/models/configs/{hub.replace('/', '__')}.json").read_text())
+    extra, why = OVERRIDES.get(id, ({}, ""))
+    config |= extra
+    text = text_config(config)
+    parts = architecture_from_config(config)
+    refs = [s for s in config["_source"] if "cross-check" not in s] or config["_source"]
+    sources = [{"facts": ["architecture"], "ref": refs[0][:300], "date": _date(refs[0])}]
+    if extra:
+        sources.append({"facts": sorted(extra), "ref": why, "date": TODAY})
+    if config["_params_published"]:
+        sources.append(
+            {
+                "facts": ["published"],
+                "ref": "safetensors totals, model list of llmfit 1.1.17 and model cards",
+                "date": "2026-11-21",
+            }
+        )
+    classes = config.get("architectures") or [ARCHITECTURES[config["model_type"]]]
+    entry: dict[str, Any] = {
+        "id": id, "name": name, "family": family, "hub_id": hub,
+        "model_type": config["model_type"], "architecture": classes[0],
+        "license": config.get("_license"), "released": config.get("_release_date"),
+        "context_tokens": text.get("max_position_embeddings"),
+    }  # fmt: skip
+    if aliases:
+        entry["aliases"] = aliases
+    if usual:
+        entry["usual_for"] = usual
+    entry |= {"native_format": parts.pop("native_format"), **parts}
+    confidence = config["_confidence"]
+    if config["_params_published"]:
+        entry["published"] = {
+            "parameters": config["_params_published"],
+            "counted": "stored tensors" if "rounded" not in confidence else "rounded figure",
+            "confidence": confidence,
+        }
+        difference = config["_params_published"] - served(config["model_type"], parts)
+        if difference:
+            entry["published"] |= {"difference": difference, "why": DIFFERENCES[id]}
+    if confidence.startswith(("assembled", "computed", "sibling")):
+        entry["unverified"] = ["architecture"]
+        entry["notes"] = [f"shapes without a published count to compare: {confidence}"]
+    found = [a for a in artifacts if a["model"] == hub]
+    if found:
+        entry["artifacts"] = [artifact(a) for a in found]
+    entry["sources"] = sources
+    return entry
+
+
+def artifact(a: dict[str, Any]) -> dict[str, Any]:
+    """Return one published checkpoint; a GGUF repository with the presets it surely has."""
+    entry = {k: a[k] for k in ("format", "hub_id", "ref", "date")}
+    presets = PRESETS_OF.get(a["hub_id"].partition("/")[0], []) if a["format"] == "gguf" else []
+    return entry | ({"presets": presets} if presets else {})
+
+
+def served(model_type: str, parts: dict[str, Any]) -> int:
+    """Return the parameters that the formulas count for these architecture facts."""
+    frame = dict.fromkeys(("hub_id", "license", "released", "context_tokens"))
+    names = {"id": "x", "name": "x", "family": "x", "architecture": "x", "native_format": "bf16"}
+    source = {"sources": [{"facts": ["x"], "ref": "x"}], "model_type": model_type}
+    return parameter_count(model_from_dict({**frame, **names, **source, **parts}))
+
+
+def _date(text: str) -> str:
+    found = re.search(r"20\d\d-\d\d-\d\d", text)
+    return found.group(0) if found else TODAY
+
+
+GPUS = """
+    p100 p40 v100-16g v100-32g t4 a2 a10 a10g a16 a30 a40 a100-40g a100-80g-sxm a100-80g-pcie
+    a800 l4 l20 l40 l40s h100-sxm h100-pcie h100-nvl h800 h20 h20-141g h200 h200-nvl gh200-96g
+    gh200-144g b200 b300 gb200 gb300 rtx-pro-6000-server
+    rtx-pro-6000 rtx-6000-ada rtx-5000-ada rtx-4000-ada a6000 rtx-a5000 rtx-a4000 titan-rtx
+    gtx-1080ti rtx-2060-12g rtx-2080ti rtx-3060-12g rtx-3070 rtx-3080-10g rtx-3080-12g rtx-3090
+    rtx-3090ti rtx-4060 rtx-4060ti-8g rtx-4060ti-16g rtx-4070 rtx-4070ti rtx-4080 rtx-4090
+    rtx-4090d rtx-5060ti-16g rtx-5070 rtx-5070ti rtx-5080 rtx-5090
+    dgx-spark jetson-agx-orin-64g
+    mi100 mi210 mi250x mi300x mi308x mi325x mi350x mi355x rx-7900xtx rx-9070xt w7900 r9700
+    strix-halo
+    m1-max-32g m1-max-64g m2-ultra-192g m3-max-40c-64g m3-max-40c-128g m3-ultra-512g m4-16g
+    m4-pro-48g m4-max-40c-64g m4-max-40c-128g
+    arc-b580 arc-pro-b60 gaudi2 gaudi3
+""".split()
+UNIFIED = ("dgx-spark", "jetson", "strix-halo")
+
+
+def products_of(id: str) -> list[str]:
+    """Return the bare names that an id is one variant of.
+
+    >>> products_of("a100-80g-sxm"), products_of("m3-max-40c-64g"), products_of("rtx-4090")
+    (['a100-80g', 'a100'], ['m3-max-40c', 'm3-max'], [])
+    """
+    found, rest = [], id
+    while True:
+        shorter = re.sub(r"-(sxm|pcie|nvl|server|\d+g|\d+c)$", "", rest)
+        if shorter == rest:
+            return found
+        found.append(shorter)
+        rest = shorter
+
+
+def gpu_entry(d: dict[str, Any]) -> dict[str, Any]:
+    """Return the catalogue entry of one shared device record."""
+    name, _, detail = d["name"].partition(" (")
+    rates = {k: v for k, v in (d.get("tensor_tflops_dense") or {}).items() if k != "note"}
+    link = (d.get("nvlink_bidir_gb_s_per_gpu") or 0) / 2 or None
+    kind = f"NVLink {d['nvlink_gen']}" if d.get("nvlink_gen") and link else None
+    if d.get("infinity_fabric_unidir_gb_s_per_gpu"):
+        link, kind = d["infinity_fabric_unidir_gb_s_per_gpu"], "Infinity Fabric"
+    elif d.get("interconnect_unidir_gb_s"):
+        link, kind = d["interconnect_unidir_gb_s"], "vendor link"
+    native = d.get("native") or {}
+    notes = list(d.get("notes") or ())
+    if detail:
+        notes.append(detail.rstrip(")"))
+    unified = d["vendor"] == "apple" or d["id"].startswith(UNIFIED)
+    entry = {
+        "id": d["id"], "name": name, "vendor": d["vendor"], "architecture": d["architecture"],
+        "compute_capability": d.get("compute_capability"), "released_year": d["release_year"],
+        "aliases": d.get("aliases") or [], "products": products_of(d["id"]),
+        "memory_gib": d["memory_gib_nominal"], "usable_memory_gib": d["memory_gib_usable"],
+        "usable_memory_note": d.get("usable_rule"), "memory_type": d["memory_type"],
+        "unified_memory": unified, "memory_bandwidth_gb_per_s": d["memory_bandwidth_gb_s"],
+        "fp32_tflops": d.get("fp32_tflops"), "tflops_dense": rates,
+        "native_dtypes": sorted(k for k, v in native.items() if v),
+        "link": kind, "link_gb_per_s": link, "scale_up_devices": d.get("max_scale_up_gpus") or 1,
+        "pcie_gb_per_s": d.get("pcie_unidir_gb_s"), "tdp_w": d.get("tdp_w"),
+        "form_factor": d.get("form_factor"), "confidence": d["confidence"],
+        "conflicts": list(d.get("flags") or ()), "notes": notes,
+        "unverified": d.get("unverified") or {}, "sources": d["sources"], "checked": TODAY,
+    }  # fmt: skip
+    required = ("architecture", "memory_gib", "memory_bandwidth_gb_per_s")
+    return {k: v for k, v in entry.items() if k in required or v not in (None, [], {}, False)}
+
+
+def node_entry(n: dict[str, Any]) -> dict[str, Any]:
+    """Return the catalogue entry of one shared node record."""
+    entry = {
+        "id": n["id"], "gpu": n["gpu"], "gpu_count": int(n["gpu_count"]),
+        "provider": n.get("provider"), "fabric": n.get("scale_up_fabric"),
+        "host_memory_gib": n.get("host_mem_gib"), "network_gbit_per_s": n.get("network_gbps"),
+        "sources": n["sources"], "checked": TODAY,
+    }  # fmt: skip
+    return {k: v for k, v in entry.items() if v is not None}
+
+
+NODES = """
+    dgx-a100-40g dgx-a100-80g dgx-h100 dgx-h200 dgx-b200 dgx-b300 mi300x-oam-8
+    aws-p4d.24xlarge aws-p4de.24xlarge aws-p5.48xlarge aws-p5en.48xlarge aws-g5.12xlarge
+    aws-g6e.12xlarge aws-g4dn.12xlarge
+""".split()
+
+
+def main(shared: Path) -> None:
+    """Write models/, hardware/ and hardware/nodes/."""
+    path = ROOT / "tests/tools/artifacts.csv"
+    artifacts = list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
+    for row in MODELS:
+        target = ROOT / "models" / row[2] / f"{row[1]}.yaml"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        entry = model_entry(shared, row, artifacts)
+        target.write_text(dump(entry, "../.schema.json"), encoding="utf-8")
+    for file in sorted((shared / "data/hardware").glob("*.yaml")):
+        data = yaml.safe_load(file.read_text())
+        for d in data.get("devices", ()):
+            if d["id"] in GPUS:
+                target = ROOT / "hardware" / d["vendor"] / f"{d['id']}.yaml"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                text = dump(gpu_entry(d), "../.schema.json")
+                target.write_text(text, encoding="utf-8")
+        for n in data.get("nodes", ()):
+            if n["id"] in NODES:
+                target = ROOT / "hardware/nodes" / f"{n['id']}.yaml"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(dump(node_entry(n), "../.node-schema.json"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
