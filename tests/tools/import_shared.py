@@ -265,6 +265,9 @@ def model_entry(shared: Path, row: tuple[Any, ...], artifacts: list[dict[str, An
         "license": config.get("_license"), "released": config.get("_release_date"),
         "context_tokens": text.get("max_position_embeddings"),
     }  # fmt: skip
+    theta = text.get("rope_theta") or (text.get("rope_parameters") or {}).get("rope_theta")
+    if theta:
+        entry["rope_theta"] = float(theta)
     if aliases:
         entry["aliases"] = aliases
     if usual:

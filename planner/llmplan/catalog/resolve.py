@@ -108,7 +108,9 @@ def _lookup(kind: str, name: str) -> list[str]:
 def _unknown(kind: str, name: str, what: str, listing: str) -> UnknownName:
     if not normalise(name):
         return UnknownName(f"{name!r} is no {what} name.", f"List them: {listing}.")
-    close = close_names(name, store().ids(kind))
+    groups = store().groups(kind)
+    close = close_names(name, [*store().ids(kind), *groups])
+    close = list(dict.fromkeys(i for c in close for i in groups.get(c, [c])))
     if not close:
         keys = store().names(kind)
         close = sorted({i for k in close_names(name, keys) for i in keys[k]})

@@ -81,6 +81,7 @@ def model_from_config(config: dict[str, Any], path: Path) -> Model:
         "license": None,
         "released": None,
         "context_tokens": context,
+        "rope_theta": (text if isinstance(text, dict) else config).get("rope_theta"),
         "sources": [{"facts": ["architecture"], "ref": str(path)}],
         **architecture,
     }

@@ -42,6 +42,12 @@ class Request(Record):
         return self.workload.context_tokens or self.model.context_tokens or 512
 
     @property
+    def extension_factor(self) -> int:
+        """How many times the model's trained context is asked for, rounded up (1: within it)."""
+        trained = self.model.context_tokens or self.context_tokens
+        return max(1, -(-self.context_tokens // trained))
+
+    @property
     def device_bytes(self) -> int:
         """Memory that driver and engine see on one device [bytes]."""
         usable = self.gpu.usable_memory_bytes
@@ -50,6 +56,10 @@ class Request(Record):
                 f"The memory of {self.gpu.id} is not known.", "Choose a device whose memory is."
             )
         return usable
+
+
+UNLIMITED_CONTEXT_TOKENS = 1 << 20
+"""Where the search for the longest context stops for models that state no limit of their own."""
 
 
 class Stage(NamedTuple):
@@ -121,6 +131,10 @@ class Engine(ABC):
         """Return the KV format the engine takes when none is asked for."""
 
     @abstractmethod
+    def knows(self, model: Model) -> bool:
+        """Return whether the engine has this architecture at all."""
+
+    @abstractmethod
     def unsupported(self, request: Request) -> str | None:
         """Return why engine, device, architecture and formats do not go together, or None."""
 
@@ -152,12 +166,14 @@ def solve(
     terms: tuple[Term, ...] = (),
     warnings: tuple[Warning_, ...] = (),
     slots: int | None = None,
+    sequences: int = 1,
 ) -> Plan:
     """Turn stages and overheads into a plan: the stage that holds the fewest requests decides.
 
     `pool_of` gives the pool from what is left for it; `slots` bounds the pool to so many
     requests, for engines that reserve by slot and not by fraction. `replicas` counts the
-    data-parallel copies whose pools add up.
+    data-parallel copies whose pools add up. A model that caches nothing runs `sequences`
+    requests at once and has no pool.
     """
     context = request.context_tokens
     weights, one, pool = _fullest(stages, overheads, budget, context, pool_of)
@@ -165,9 +181,10 @@ def solve(
         s.request_bytes(context) <= pool_of(budget - s.weights_bytes - overheads.total)
         for s in stages
     )
-    concurrency = max(0.0, pool / one) if one else float(slots or 1)
-    held = max(0.0, pool)
-    if slots is not None:
+    idle = float(sequences) if pool > 0 else 0.0
+    concurrency = max(0.0, pool / one) if one else idle
+    held = max(0.0, pool) if one else 0.0
+    if slots is not None and one:
         held = min(slots, max(1, int(concurrency))) * one if pool > 0 else 0.0
     parts = [weights, overheads.activation_peak, overheads.cuda_graph, overheads.runtime, held]
     total = request.device_bytes
@@ -218,7 +235,7 @@ def _longest(
     pool_of: Callable[[float], float],
 ) -> int:
     pools = [pool_of(budget - s.weights_bytes - overheads.total) for s in stages]
-    limit = request.model.context_tokens or request.context_tokens
+    limit = request.model.context_tokens or UNLIMITED_CONTEXT_TOKENS
 
     def holds(tokens: int) -> bool:
         pairs = zip(stages, pools, strict=True)

@@ -7,6 +7,7 @@ from shlex import quote
 
 from llmplan.engines.base import Engine, Overheads, Plan, Request, Stage, solve
 from llmplan.engines.llama_cpp_architectures import ARCHITECTURES
+from llmplan.memory.formats import WEIGHT_FORMATS
 from llmplan.memory.kv_cache import cached_layers, request_bytes
 from llmplan.memory.mixers import Cache
 from llmplan.memory.weights import WeightBytes, stage_layers, weight_bytes
@@ -65,16 +66,20 @@ class LlamaCpp(Engine):
         """Return the usual presets; models shipped in MXFP4 keep it."""
         if model.native_format == "mxfp4":
             return ["gguf:MXFP4"]
-        return list(FORMATS)
+        return list(FORMATS if WEIGHT_FORMATS[model.native_format].bits >= 16 else FORMATS[1:])
 
     def default_kv(self, weights: WeightFormat) -> str:
         """Return 16 bits (-ctk f16 -ctv f16)."""
         return "fp16"
 
+    def knows(self, model: Model) -> bool:
+        """Return whether llama.cpp converts the architecture."""
+        return model.architecture in ARCHITECTURES or _known_alias(model)
+
     def unsupported(self, request: Request) -> str | None:
         """Return why llama.cpp does not run this model, format or device."""
         model, gpu = request.model, request.gpu
-        if model.architecture not in ARCHITECTURES and not _known_alias(model):
+        if not self.knows(model):
             return f"llama.cpp does not know {model.architecture}."
         if gpu.vendor not in VENDORS:
             return f"llama.cpp has no backend for {gpu.id}."
@@ -125,6 +130,10 @@ class LlamaCpp(Engine):
             words += ["-c", str(request.context_tokens * slots), "-np", str(slots), "-fa", "on"]
         else:
             words.append("--embedding")
+        if request.extension_factor > 1:
+            trained = str(request.model.context_tokens)
+            words += ["--rope-scaling", "yarn", "--rope-scale", str(request.extension_factor)]
+            words += ["--yarn-orig-ctx", trained]
         if request.kv.name not in ("fp16",):
             words += ["-ctk", request.kv.name, "-ctv", request.kv.name]
         if request.parallel.pp > 1:

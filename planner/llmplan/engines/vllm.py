@@ -17,6 +17,7 @@ from llmplan.engines.vllm_paging import (
     request_page_bytes,
 )
 from llmplan.memory.activations import forward_peak_bytes, sampler_peak_bytes
+from llmplan.memory.formats import WEIGHT_FORMATS
 from llmplan.memory.kv_cache import cached_layers
 from llmplan.memory.tensor import rank_units
 from llmplan.memory.weights import stage_bytes, stage_layers, weight_bytes
@@ -79,24 +80,29 @@ class Vllm(Engine):
         return native
 
     def candidate_formats(self, model: Model, gpu: Accelerator) -> list[str]:
-        """Return native, 16-bit, 8-bit and 4-bit formats, best quality first."""
+        """Return the native format and those with fewer bits, best quality first."""
         sixteen = "fp16" if model.native_format == "fp16" else "bf16"
         if gpu.cuda_capability is not None and gpu.cuda_capability < MIN_CAPABILITY["bf16"]:
             sixteen = "fp16"
-        four = ["nvfp4", "awq-int4", "gptq-int4"]
-        names = [self.native_format(model, gpu), sixteen, "fp8", "int8-w8a8", *four]
-        if "gguf" in model.native_format:
-            names = names[1:]
-        return list(dict.fromkeys(names))
+        native = self.native_format(model, gpu)
+        smaller = ["fp8", "int8-w8a8", "nvfp4", "awq-int4", "gptq-int4"]
+        bits = WEIGHT_FORMATS[native].bits
+        if bits >= 16:
+            return list(dict.fromkeys([native, sixteen, *smaller]))
+        return [native, *(n for n in smaller if WEIGHT_FORMATS[n].bits < bits)]
 
     def default_kv(self, weights: WeightFormat) -> str:
         """Return 16 bits: `auto` is the model's own type."""
         return "fp16" if weights.name == "fp16" else "bf16"
 
+    def knows(self, model: Model) -> bool:
+        """Return whether vLLM's registry has the architecture."""
+        return model.architecture in ARCHITECTURES
+
     def unsupported(self, request: Request) -> str | None:
         """Return why vLLM does not run this model, format or device."""
         model, gpu = request.model, request.gpu
-        if model.architecture not in ARCHITECTURES:
+        if not self.knows(model):
             last = LAST_VERSION.get(model.architecture)
             if last:
                 return f"vLLM dropped {model.architecture} after {last}."
@@ -132,6 +138,7 @@ class Vllm(Engine):
             budget=budget,
             pool_of=pool_of,
             replicas=request.parallel.dp,
+            sequences=seqs,
             terms=_terms(request, overheads, batched, seqs, share),
             warnings=_warnings(request),
         )
@@ -139,6 +146,12 @@ class Vllm(Engine):
     def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
         """Return the `vllm serve` line."""
         target, extra, urls, warnings = _checkpoint(request)
+        stretch = _context_extension(request)
+        if stretch is None:
+            message = (
+                f"vLLM would refuse more than the {request.model.context_tokens:,} trained tokens."
+            )
+            return Launch(None, urls), (*warnings, Warning_("context_refused", message))
         p, limits = request.parallel, request.limits
         words = ["vllm", "serve", quote(target), *extra]
         for flag, value, default in (
@@ -154,6 +167,7 @@ class Vllm(Engine):
         ):
             if value is not None and value != default:
                 words += [flag, str(value)]
+        words += stretch
         if p.ep > 1:
             words.append("--enable-expert-parallel")
         if request.kv.name not in ("bf16", "fp16"):
@@ -267,6 +281,24 @@ def _stages(request: Request, batched: int) -> list[Stage]:
         stages.append(Stage(size, one))
         start += count
     return stages
+
+
+def _context_extension(request: Request) -> list[str] | None:
+    """Return the override that stretches RoPE with YaRN, or None where nothing would start.
+
+    Source: vLLM 0.33.0 docs/features/context_extension.md.
+    """
+    model, factor = request.model, request.extension_factor
+    if factor == 1 or model.decoder is None:
+        return [] if factor == 1 else None
+    if model.learned_positions or model.rope_theta is None:
+        return None
+    rope = (
+        f'{{"rope_parameters": {{"rope_type": "yarn", "factor": {factor}.0, '
+        f'"original_max_position_embeddings": {model.context_tokens}, '
+        f'"rope_theta": {model.rope_theta}}}}}'
+    )
+    return ["--hf-overrides", quote(rope)]
 
 
 def _terms(

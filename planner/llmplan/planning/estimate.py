@@ -103,7 +103,7 @@ def _model_warnings(request: Request) -> tuple[Warning_, ...]:
 def _extension(model: Model, context: int) -> str:
     trained = model.context_tokens or context
     start = f"{tokens_text(context)} tokens is beyond the {tokens_text(trained)} of {model.id}"
-    if any(t.name == "position_embd" for t in model.tensors):
+    if model.learned_positions:
         return f"{start}: its learned positions end there, so it cannot be extended."
     factor = ceil(context / trained)
     return f"{start}: extend it with RoPE scaling (YaRN, factor {factor}) and check the quality."

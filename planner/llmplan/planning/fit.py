@@ -22,8 +22,8 @@ from llmplan.version import __version__
 
 SCHEMA = "llmplan.fit/1"
 ORDER = (
-    "holds the asked requests at once, then quality (own format and 8 bits, then 4, 3, 2 bits), "
-    "then engines with continuous batching, then more bits, then room for more requests"
+    "what holds the asked requests at once, then quality (own format and 8 bits, then 4, 3, 2)",
+    "then engines with continuous batching, then more bits, then room for more requests",
 )
 """How setups are ranked while speed is not predicted; printed with every ranking."""
 
@@ -61,7 +61,7 @@ def fit_answer(
         schema=SCHEMA,
         llmplan_version=__version__,
         model=model_facts(model),
-        hardware=hardware_facts(gpu, max(options.gpus, asked.gpus)),
+        hardware=hardware_facts(gpu, max(options.devices, asked.gpus)),
         workload=workload_of(model, options),
         requested=asked,
         setups=tuple(ranked_setups(model, gpu, options)),
@@ -101,7 +101,7 @@ def _splits(engine: Engine, model: Model, fmt: WeightFormat, options: Options) -
             return [split(engine, model, fmt, asked)]
         except IllegalParallelism:
             return []
-    legal = engine.splits(model, fmt, options.gpus)
+    legal = engine.splits(model, fmt, options.devices)
     one = [p for p in legal if p.dp == 1][:1]
     most = sorted((p for p in legal if p.dp > 1 and p.pp == 1), key=lambda p: -p.dp)
     return [*one, *most[:1]]

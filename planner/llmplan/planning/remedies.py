@@ -30,9 +30,10 @@ def remedies_for(
 
 
 def _fits(engine: Engine, request: Request) -> Plan | None:
+    """Return the plan of a request that can be started; memory alone for unknown architectures."""
     if engine.illegal(request.model, request.weights, request.parallel):
         return None
-    if engine.unsupported(request):
+    if engine.knows(request.model) and engine.unsupported(request):
         return None
     plan = engine.plan(request)
     return plan if plan.fits else None
@@ -120,4 +121,5 @@ def _bigger_device(
 
 
 def _split(p: Parallelism) -> str:
-    return f"tp {p.tp}" if p.pp == 1 else f"tp {p.tp} x pp {p.pp}"
+    parts = [f"{name} {size}" for name, size in (("tp", p.tp), ("pp", p.pp)) if size > 1]
+    return " x ".join(parts)

@@ -23,7 +23,7 @@ DEFAULT_ENCODER_TOKENS = 512
 class Options(Record):
     """What a user asked for; null where the choice is left to llmplan."""
 
-    gpus: int = 1
+    gpus: int | None = None
     tp: int | None = None
     pp: int | None = None
     dp: int | None = None
@@ -45,7 +45,7 @@ class Options(Record):
     explain: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.gpus <= MAX_GPUS:
+        if self.gpus is not None and not 1 <= self.gpus <= MAX_GPUS:
             raise InputError(
                 f"gpus must be between 1 and {MAX_GPUS:,}, not {self.gpus:,}.", "Give --gpus N."
             )
@@ -58,6 +58,13 @@ class Options(Record):
         share = self.gpu_memory_utilization
         if share is not None and not 0 < share <= 1:
             raise InputError(f"gpu_memory_utilization must be above 0 and at most 1, not {share}.")
+
+    @property
+    def devices(self) -> int:
+        """Devices there are: those given, else as many as the given split needs."""
+        if self.gpus is not None:
+            return self.gpus
+        return min(MAX_GPUS, (self.tp or 1) * (self.pp or 1) * (self.dp or 1))
 
 
 _COUNTS = (
@@ -123,17 +130,16 @@ def split(engine: Engine, model: Model, weights: WeightFormat, o: Options) -> Pa
     """Return the asked split, checked, or the largest legal one over the devices."""
     asked = (o.tp, o.pp, o.dp)
     if asked == (None, None, None):
-        legal = [p for p in engine.splits(model, weights, o.gpus) if p.dp == 1]
+        legal = [p for p in engine.splits(model, weights, o.devices) if p.dp == 1]
         p = legal[0] if legal else Parallelism()
     else:
-        free = o.gpus // max(1, (o.tp or 1) * (o.pp or 1) * (o.dp or 1))
+        free = o.devices // ((o.tp or 1) * (o.pp or 1) * (o.dp or 1))
         p = Parallelism(tp=o.tp or 1, pp=o.pp or 1, dp=o.dp or 1)
         if o.tp is None and free > 1:
             p = _widest(engine, model, weights, p, free)
-        o_gpus = max(o.gpus, p.gpus) if o.gpus == 1 else o.gpus
-        if p.gpus > o_gpus:
+        if p.gpus > o.devices:
             raise IllegalParallelism(
-                f"tp {p.tp} x pp {p.pp} x dp {p.dp} needs {p.gpus} devices, there are {o.gpus}.",
+                f"tp {p.tp} x pp {p.pp} x dp {p.dp} needs {p.gpus} devices, not {o.devices}.",
                 f"Give --gpus {p.gpus}.",
             )
     if o.ep is not None and o.ep > 1:
@@ -141,7 +147,7 @@ def split(engine: Engine, model: Model, weights: WeightFormat, o: Options) -> Pa
     error = engine.illegal(model, weights, p)
     if error:
         raise IllegalParallelism(
-            f"{error[0].upper()}{error[1:]}.", _nearest(engine, model, weights, o, p)
+            f"This split cannot be started: {error}.", _nearest(engine, model, weights, o, p)
         )
     return p
 
@@ -159,7 +165,7 @@ def _widest(
 def _nearest(
     engine: Engine, model: Model, weights: WeightFormat, o: Options, p: Parallelism
 ) -> str:
-    limit = max(2 * p.tp, o.gpus, 8)
+    limit = max(2 * p.tp, o.devices, 8)
     legal = sorted({x.tp for n in range(1, min(limit, 64) + 1)
                     for x in engine.splits(model, weights, n) if x.pp == x.dp == 1})  # fmt: skip
     if p.tp in legal or len(legal) < 2:

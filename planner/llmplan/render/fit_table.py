@@ -10,6 +10,10 @@ from llmplan.specs.setup import Answer, Setup
 from llmplan.specs.units import GIB, count_text, gib, tokens_text
 
 SHOWN = 6
+"""Setups on the screen; the rest is in CSV and JSON."""
+
+PER_SETUP = ("no_published_artifact", "fp8_weight_only", "tp_across_nodes")
+"""Warnings that belong to one setup of the list; the others are said once, for the request."""
 
 
 def fit_screen(answer: Answer, *, markdown: bool = False, quiet: bool = False) -> str:
@@ -79,7 +83,8 @@ def _setups(answer: Answer, markdown: bool) -> list[str]:
     style = "github" if markdown else "simple"
     align = ("right", "left", "left", "left", *["right"] * 4, "left")
     table = tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True, colalign=align)
-    lines = [title, *([""] if markdown else []), table, "", f"{LEGEND}. Order: {ORDER}."]
+    lines = [title, *([""] if markdown else []), table, "", f"{LEGEND}."]
+    lines += [f"Order: {ORDER[0]},", f"{ORDER[1]}."]
     hidden = len(answer.setups) - SHOWN
     if hidden > 0:
         lines.append(f"{hidden} more with --format csv or --json.")
@@ -110,8 +115,10 @@ def _commands(answer: Answer, markdown: bool) -> list[str]:
 
 def _explanation(answer: Answer) -> list[str]:
     lines: list[str] = []
+    shown: list[object] = []
     for setup in (answer.requested, *answer.setups[:1]):
-        if setup.explanation:
+        if setup.explanation and setup.explanation not in shown:
+            shown.append(setup.explanation)
             lines.append(f"{setup.engine} {setup.weight_format}, run-time memory by term:")
             for t in setup.explanation:
                 size = gib(t.value_bytes)
@@ -124,6 +131,8 @@ def _warnings(answer: Answer) -> list[str]:
     setups: Sequence[Setup] = (answer.requested, *answer.setups[:SHOWN])
     for number, setup in enumerate(setups):
         for w in setup.warnings:
-            prefix = f"{number}: " if w.code == "no_published_artifact" and number else ""
+            if number and w.code not in PER_SETUP:
+                continue
+            prefix = f"{number}: " if number else ""
             seen[f"Note: {prefix}{w.message}"] = None
     return [*seen, "Speed is not predicted in this version: its fields are null."]

@@ -190,7 +190,7 @@ class Model(Record):
     tensors: tuple[TensorShape, ...] = ()
     aliases: tuple[str, ...] = ()
     usual_for: tuple[str, ...] = ()
-    context_note: str | None = None
+    rope_theta: float | None = None
     published: PublishedCount | None = None
     artifacts: tuple[Artifact, ...] = ()
     notes: tuple[str, ...] = ()
@@ -212,6 +212,11 @@ class Model(Record):
         stack = self.decoder or self.encoder
         assert stack is not None  # __post_init__ refuses a model without either
         return stack
+
+    @property
+    def learned_positions(self) -> bool:
+        """Whether positions are a trained table, which ends at the trained context."""
+        return any(t.name == "position_embd" for t in self.tensors)
 
     @property
     def is_moe(self) -> bool:
