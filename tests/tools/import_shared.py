@@ -18,6 +18,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "planner"))
 
+from llmplan.catalog.names import normalise  # noqa: E402
 from llmplan.memory.parameters import parameter_count  # noqa: E402
 from llmplan.sources.config_json import architecture_from_config, text_config  # noqa: E402
 from llmplan.specs.model import model_from_dict  # noqa: E402
@@ -407,12 +408,15 @@ def main(shared: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         entry = model_entry(shared, row, artifacts)
         target.write_text(dump(entry, "../.schema.json"), encoding="utf-8")
+    bare = {normalise(name) for id in GPUS for name in products_of(id)}
     for file in sorted((shared / "data/hardware").glob("*.yaml")):
         data = yaml.safe_load(file.read_text())
         for d in data.get("devices", ()):
             if d["id"] in GPUS:
                 target = ROOT / "hardware" / d["vendor"] / f"{d['id']}.yaml"
                 target.parent.mkdir(parents=True, exist_ok=True)
+                d["aliases"] = [a for a in d.get("aliases") or ()
+                                if re.sub("gb$", "g", normalise(a)) not in bare]  # fmt: skip
                 text = dump(gpu_entry(d), "../.schema.json")
                 target.write_text(text, encoding="utf-8")
         for n in data.get("nodes", ()):

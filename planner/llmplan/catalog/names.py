@@ -54,11 +54,15 @@ def group_table(entries: Iterable[Mapping[str, Any]], field: str) -> dict[str, l
     return table
 
 
+MAX_COMPARED = 80
+"""Characters of a name that are compared: longer ones are no slip of the pen."""
+
+
 def close_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Return the known names nearest to a misspelt one, best first."""
     from difflib import SequenceMatcher
 
-    wanted = normalise(name)
+    wanted = normalise(name[:MAX_COMPARED])
     scored = []
     for candidate in known:
         key = normalise(candidate)

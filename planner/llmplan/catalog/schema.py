@@ -96,13 +96,19 @@ def _adapt(cls: type, data: Any, at: At) -> Any:
     try:
         return _adapter(cls).validate_python(data)
     except ValidationError as e:
-        first = e.errors(include_url=False)[0]
+        first = min(
+            e.errors(include_url=False), key=lambda found: found["type"] not in _UNKNOWN_KEY
+        )
         raise _ProblemError((*at, *first["loc"]), _message(first, cls)) from None
+
+
+_UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden")
+"""Said before other faults: a misspelt key also makes its right name look missing."""
 
 
 def _message(error: Any, cls: type) -> str:
     key = str(error["loc"][-1]) if error["loc"] else ""
-    if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+    if error["type"] in _UNKNOWN_KEY:
         fields = [f.name for f in dataclasses.fields(cls)]
         close = close_names(key, fields, 1)
         return "unknown key" + (f": rename it to {close[0]}" if close else ": remove it")

@@ -14,7 +14,9 @@ MAX_DEPTH = 24
 Lines = dict[tuple[str | int, ...], int]
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_KEPT_AS_TEXT = "tag:yaml.org,2002:timestamp"
+_CORE = "tag:yaml.org,2002:"
+_KEPT_AS_TEXT = f"{_CORE}timestamp"
+_SCALARS = tuple(_CORE + name for name in ("str", "int", "float", "bool", "null"))
 
 
 def read_yaml(path: Path) -> tuple[Any, Lines]:
@@ -77,8 +79,9 @@ def _build(node: Any, at: tuple[str | int, ...], lines: Lines, loader: Any, wher
     if isinstance(node, yaml.ScalarNode):
         if node.tag == _KEPT_AS_TEXT:
             return node.value
-        if not node.tag.startswith("tag:yaml.org,2002:"):
-            raise CatalogFileError(f"{where}:{lines[at]}: tag {node.tag} is not allowed.")
+        if node.tag not in _SCALARS:
+            shown = node.tag.removeprefix(_CORE)
+            raise CatalogFileError(f"{where}:{lines[at]}: the tag {shown} is not allowed.")
         return loader.construct_object(node)
     if isinstance(node, yaml.SequenceNode):
         return [_build(n, (*at, i), lines, loader, where) for i, n in enumerate(node.value)]

@@ -78,6 +78,8 @@ def _run(args: list[str]) -> int:
         return _report(e, args)
     except click.exceptions.Exit as e:
         return e.exit_code
+    except SystemExit:  # click's own answer to a closed pipe, and its only one here
+        return 0
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         return INTERRUPTED

@@ -43,6 +43,7 @@ def apply(decorators: list[Decorator]) -> Decorator:
     """Return all decorators as one, first on top."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        """Add the options to a command."""
         for d in reversed(decorators):
             function = d(function)
         return function
@@ -79,7 +80,7 @@ output_options = apply([
     option("--format", "format", "How to print.", type=click.Choice(FORMATS), default="table",
            show_default=True),
     click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
-    click.option("--offline", is_flag=True, help="Never use the network (it never is)."),
+    click.option("--offline", is_flag=True, help="Never use the network; this version never does."),
     click.option("-q", "--quiet", is_flag=True, help="Only the answer, no notes."),
 ])  # fmt: skip
 

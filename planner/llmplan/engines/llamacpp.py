@@ -186,14 +186,14 @@ def _stages(request: Request) -> list[Stage]:
     model, pp = request.model, request.parallel.pp
     sizes = device_weights(weight_bytes(model, request.weights), pp)
     groups = cached_layers(model)
-    encoder = request.workload.input_tokens or request.context_tokens
+    prompt = request.workload.input_tokens
     stages, start = [], 0
     for size, count in zip(sizes, stage_layers(len(model.main.layers), pp), strict=True):
         layers = range(start, start + count)
 
         def one(tokens: int, layers: range = layers) -> float:
             return request_bytes(
-                groups, request.kv, tokens=tokens, kept=_kept, encoder_tokens=encoder,
+                groups, request.kv, tokens=tokens, kept=_kept, encoder_tokens=prompt or tokens,
                 state_bytes=STATE_BYTES, conv_bytes=STATE_BYTES, layers=layers,
             )  # fmt: skip
 

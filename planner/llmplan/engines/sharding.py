@@ -25,18 +25,28 @@ def tensor_parallel_error(model: Model, fmt: WeightFormat, tp: int, ep: int) -> 
     for kv in sorted(_kv_heads(model)):
         if kv % tp and tp % kv:
             return f"tp {tp} neither divides nor is a multiple of the {kv} KV heads"
-    group = fmt.tile or (fmt.group_size if fmt.is_quantized else 0)
-    if group > 1:
-        for width, routed in sorted(_widths(model)):
-            whole = routed and ep > 1
-            if not routed and "mlp" not in fmt.covers:
-                continue
-            if not whole and (width % tp or (width // tp) % group):
-                return (
-                    f"tp {tp} leaves {width}/{tp} = {width / tp:g} columns, "
-                    f"not a multiple of the group of {group} of {fmt.name}"
-                )
+    if tp == 1:
+        return None
+    group = fmt.tile or fmt.group_size
+    for width, routed in sorted(_quantized_widths(model, fmt)):
+        if group and not (routed and ep > 1) and (width // tp) % group:
+            return (
+                f"tp {tp} leaves {width}/{tp} = {width / tp:g} columns, "
+                f"not a multiple of the group of {group} of {fmt.name}"
+            )
     return None
+
+
+def format_error(model: Model, fmt: WeightFormat) -> str | None:
+    """Return why the model's own widths do not take this format's groups, or None."""
+    group = fmt.group_size
+    widths = {w for w, _ in _quantized_widths(model, fmt)}
+    if "attention" in fmt.covers:
+        widths.add(model.main.hidden_size)
+    odd = sorted(w for w in widths if group and w % group)
+    if not odd:
+        return None
+    return f"Groups of {group} of {fmt.name} do not divide the {odd[0]} columns of {model.id}."
 
 
 def parallel_error(model: Model, fmt: WeightFormat, p: Parallelism) -> str | None:
@@ -110,11 +120,12 @@ def _kv_heads(model: Model) -> set[int]:
     return {m.kv_heads for m in mixers if isinstance(m, Attention)}
 
 
-def _widths(model: Model) -> set[tuple[int, bool]]:
+def _quantized_widths(model: Model, fmt: WeightFormat) -> set[tuple[int, bool]]:
+    """Return the feed-forward widths that the format quantizes, and whether experts have them."""
     widths: set[tuple[int, bool]] = set()
     for block in model.main.blocks.values():
-        if isinstance(block.mlp, MoE):
+        if isinstance(block.mlp, MoE) and "experts" in fmt.covers:
             widths.add((block.mlp.intermediate_size, True))
-        elif block.mlp is not None:
+        elif isinstance(block.mlp, Mlp) and "mlp" in fmt.covers:
             widths.add((block.mlp.intermediate_size, False))
     return widths

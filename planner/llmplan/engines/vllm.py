@@ -13,6 +13,7 @@ from llmplan.engines.vllm_architectures import ARCHITECTURES, LAST_VERSION
 from llmplan.engines.vllm_paging import (
     BLOCK_TOKENS,
     CONCURRENT_BATCHES,
+    Kind,
     kinds_on_device,
     request_page_bytes,
 )
@@ -107,7 +108,11 @@ class Vllm(Engine):
             if last:
                 return f"vLLM dropped {model.architecture} after {last}."
             return f"vLLM {request.version} does not know {model.architecture}."
-        return _device_error(gpu, request.version) or _format_error(request)
+        return (
+            _device_error(gpu, request.version)
+            or _format_error(request)
+            or sharding.format_error(model, request.weights)
+        )
 
     def illegal(self, model: Model, weights: WeightFormat, parallel: Parallelism) -> str | None:
         """Return what vLLM cannot divide."""
@@ -264,7 +269,7 @@ def _stages(request: Request, batched: int) -> list[Stage]:
     weights = weight_bytes(model, request.weights, tp=p.tp, ep=p.ep, pad_vocab=True)
     groups = cached_layers(model)
     block = request.limits.block_size or BLOCK_TOKENS
-    encoder = request.workload.input_tokens or request.context_tokens
+    prompt = request.workload.input_tokens
     stages, start = [], 0
     counts = stage_layers(len(model.main.layers), p.pp)
     for size, count in zip(stage_bytes(weights, p.pp), counts, strict=True):
@@ -273,9 +278,9 @@ def _stages(request: Request, batched: int) -> list[Stage]:
         )
         in_flight = batched * max(CONCURRENT_BATCHES, p.pp)
 
-        def one(tokens: int, kinds: list = kinds, in_flight: int = in_flight) -> float:  # type: ignore[type-arg]
+        def one(tokens: int, kinds: list[Kind] = kinds, in_flight: int = in_flight) -> float:
             return request_page_bytes(
-                kinds, tokens=tokens, in_flight=in_flight, encoder_tokens=encoder
+                kinds, tokens=tokens, in_flight=in_flight, encoder_tokens=prompt or tokens
             )
 
         stages.append(Stage(size, one))

@@ -18,14 +18,12 @@ _DENSE_AND_HEAD = (
 )  # fmt: skip
 
 
-def _rows() -> list[WeightFormat]:
+def _matrix_formats() -> list[WeightFormat]:
     f = WeightFormat
     gptq = "AutoGPTQ/GPTQModel layout: qweight, scales, qzeros, g_idx; vLLM auto_gptq.py"
     ct = "PyPI compressed-tensors 0.20.0, pack-quantized, symmetric"
-    mlx = "PyPI mlx-lm 0.32.2: affine groups, embeddings and head quantized too"
-    exl = "turboderp-org/exllamav3 doc/exl3.md: K bits + 16(in+out), head at 6 bits"
     bnb = "bitsandbytes storage layout: fp32 absmax per 64 weights"
-    rows = [
+    return [
         f("bf16", 16, "2 bytes a weight", aliases=("bfloat16", "16bit")),
         f("fp16", 16, "2 bytes a weight", aliases=("float16", "half")),
         f("fp32", 32, "4 bytes a weight", rest_bits=32, aliases=("float32",)),
@@ -55,21 +53,30 @@ def _rows() -> list[WeightFormat]:
           aliases=("hqq",)),
         f("hqq-int8", 8, "HQQ: fp16 scale and zero per 64", group_size=64, group_bits=32),
     ]  # fmt: skip
-    for bits in (2, 3, 4, 5, 6, 8):
-        row = f(f"mlx-{bits}bit", bits, mlx, group_size=64, group_bits=32, covers=_DENSE_AND_HEAD)
-        rows.append(row)
+
+
+def _families() -> list[WeightFormat]:
+    f = WeightFormat
+    mlx = "PyPI mlx-lm 0.32.2: affine groups, embeddings and head quantized too"
+    exl3 = "turboderp-org/exllamav3 doc/exl3.md: K bits + 16(in+out), head at 6 bits"
+    exl2 = "ExLlamaV2: average bits with scales, head at 6 bits"
+    gguf = "llama.cpp llama-quant.cpp at 0c1e57098 (2026-10-01)"
+    rows = [
+        f(f"mlx-{bits}bit", bits, mlx, group_size=64, group_bits=32, covers=_DENSE_AND_HEAD)
+        for bits in (2, 3, 4, 5, 6, 8)
+    ]
     for bpw in (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0):
-        rows.append(f(f"exl3:{bpw}bpw", bpw, exl, row_bits=16, column_bits=16, head_bits=6.0))
-        rows.append(f(f"exl2:{bpw}bpw", bpw, "EXL2: average with scales; head 6 bits",
-                      head_bits=6.0))  # fmt: skip
-    for preset in PRESETS:
-        source = "llama.cpp llama-quant.cpp at 0c1e57098 (2026-10-01)"
-        rows.append(f(f"gguf:{preset}", PRESETS[preset].nominal_bits, source, gguf_preset=preset,
-                      aliases=(preset,)))  # fmt: skip
+        rows.append(f(f"exl3:{bpw}bpw", bpw, exl3, row_bits=16, column_bits=16, head_bits=6.0))
+        rows.append(f(f"exl2:{bpw}bpw", bpw, exl2, head_bits=6.0))
+    for name, preset in PRESETS.items():
+        bits = preset.nominal_bits
+        rows.append(f(f"gguf:{name}", bits, gguf, gguf_preset=name, aliases=(name,)))
     return rows
 
 
-WEIGHT_FORMATS: dict[str, WeightFormat] = {fmt.name: fmt for fmt in _rows()}
+WEIGHT_FORMATS: dict[str, WeightFormat] = {
+    fmt.name: fmt for fmt in (*_matrix_formats(), *_families())
+}
 
 _BLOCK = "llama.cpp ggml-common.h block layout at 0c1e57098 (2026-10-01)"
 _VLLM_KV = "vLLM 0.33.0 v1/kv_cache_interface.py"

@@ -42,7 +42,8 @@ def architecture_from_config(config: Config) -> Plain:
     from llmplan.sources import families  # noqa: F401  (they register)
 
     model_type = config.get("model_type")
-    if model_type not in _FAMILIES:
+    _refuse_huge(config)
+    if not isinstance(model_type, str) or model_type not in _FAMILIES:
         raise InputError(
             f"model_type {model_type!r} of this config.json is not one llmplan can read yet.",
             "Known: " + ", ".join(sorted(_FAMILIES)) + ".",
@@ -53,6 +54,20 @@ def architecture_from_config(config: Config) -> Plain:
         raise InputError(f"config.json lacks {e.args[0]!r}, which {model_type} needs.") from None
     record.setdefault("native_format", native_format(config))
     return record
+
+
+MAX_LAYERS = 4096
+"""Layers of the deepest stack read; a larger number in a file is a fault or an attack."""
+
+
+def _refuse_huge(config: Config) -> None:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            _refuse_huge(value)
+        counted = isinstance(value, int) and ("layer" in key or key == "depth")
+        listed = isinstance(value, (list, str)) and ("layer" in key or "pattern" in key)
+        if (counted and value > MAX_LAYERS) or (listed and len(value) > MAX_LAYERS):
+            raise InputError(f"{key} of this config.json is beyond {MAX_LAYERS} layers.")
 
 
 def text_config(config: Config) -> Config:
