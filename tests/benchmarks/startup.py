@@ -1,4 +1,4 @@
-"""Print start-up times as multiples of the bare interpreter's: `python tests/benchmarks/startup.py`.
+"""Print start-up times as multiples of the bare interpreter: `python tests/benchmarks/startup.py`.
 
 Run it with the interpreter of an environment where llmplan is installed from a wheel. An
 editable install has no compiled index and reads YAML, which is slower. Rounds interleave the
