@@ -176,3 +176,29 @@ def test_tables_name_their_rows() -> None:
         names = [n for row in table.values() for n in (row.name, *row.aliases)]
         assert len(names) == len(set(names))
         assert all(row.source for row in table.values())
+
+
+def test_bits_a_weight_of_the_layouts() -> None:
+    """Bits a weight with scales, worked out from each storage layout (quantization table)."""
+    published = {
+        "awq-int4": 4.15625, "awq-int4-g32": 4.625, "gptq-int8-g32": 8.75, "nvfp4": 4.5,
+        "mxfp4": 4.25, "mxfp8": 8.25, "bnb-nf4": 4.5, "hqq-int4": 4.5, "mlx-4bit": 4.5,
+        "mlx-8bit": 8.5, "fp8-block": 8.00195, "compressed-tensors-w4a16": 4.125,
+        "exl3:4.25bpw": 4.25,
+    }  # fmt: skip
+    side = 16_384  # large enough that per-row and per-matrix scales vanish
+    for name, bits in published.items():
+        f = weight_format(name)
+        size = weights.quantized_matrix_bytes(
+            rows=side, columns=side, bits=f.bits, group_size=f.group_size,
+            group_bits=f.group_bits, row_bits=f.row_bits, column_bits=f.column_bits,
+            tile=f.tile, tile_bits=f.tile_bits, tensor_bits=f.tensor_bits,
+        )  # fmt: skip
+        assert 8 * size / side**2 == pytest.approx(bits, rel=6e-4), name
+
+
+def test_average_bits_of_a_small_model_with_a_large_vocabulary() -> None:
+    """Qwen3-0.6B in AWQ is 7.2 bits a parameter, not 4.2: its embedding stays at 16 bits."""
+    model = llmplan.load_model("qwen3-0.6b")
+    size = weight_bytes(model, weight_format("awq-int4")).total
+    assert round(8 * size / parameter_count(model), 1) == 7.2

@@ -35,10 +35,7 @@ def _matrix_formats() -> list[WeightFormat]:
         f("int8-w8a16", 8, f"{ct}; one fp32 scale an output row", row_bits=32, aliases=("w8a16",)),
         f("awq-int4", 4, "AutoAWQ layout: fp16 scale, 4-bit zero per 128; vLLM auto_awq.py",
           group_size=128, group_bits=20, aliases=("awq",)),
-        f("awq-int4-g64", 4, "AutoAWQ layout: fp16 scale, 4-bit zero per 64",
-          group_size=64, group_bits=20),
         f("gptq-int4", 4, gptq, group_size=128, group_bits=20, column_bits=32, aliases=("gptq",)),
-        f("gptq-int4-g32", 4, gptq, group_size=32, group_bits=20, column_bits=32),
         f("gptq-int8", 8, gptq, group_size=128, group_bits=24, column_bits=32),
         f("compressed-tensors-w4a16", 4, ct, group_size=128, group_bits=16,
           aliases=("w4a16", "compressed-tensors-w4a16-g128")),
@@ -58,16 +55,21 @@ def _matrix_formats() -> list[WeightFormat]:
 def _families() -> list[WeightFormat]:
     f = WeightFormat
     mlx = "PyPI mlx-lm 0.32.2: affine groups, embeddings and head quantized too"
-    exl3 = "turboderp-org/exllamav3 doc/exl3.md: K bits + 16(in+out), head at 6 bits"
-    exl2 = "ExLlamaV2: average bits with scales, head at 6 bits"
+    awq = "AutoAWQ layout: fp16 scale and 4-bit zero per group"
+    gptq = "AutoGPTQ/GPTQModel layout, other group sizes"
     gguf = "llama.cpp llama-quant.cpp at 0c1e57098 (2026-10-01)"
     rows = [
         f(f"mlx-{bits}bit", bits, mlx, group_size=64, group_bits=32, covers=_DENSE_AND_HEAD)
         for bits in (2, 3, 4, 5, 6, 8)
     ]
-    for bpw in (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0):
-        rows.append(f(f"exl3:{bpw}bpw", bpw, exl3, row_bits=16, column_bits=16, head_bits=6.0))
-        rows.append(f(f"exl2:{bpw}bpw", bpw, exl2, head_bits=6.0))
+    for name, size, scale in (("mlx-mxfp4", 32, 8), ("mlx-nvfp4", 16, 8)):
+        rows.append(f(name, 4, mlx, group_size=size, group_bits=scale, covers=_DENSE_AND_HEAD))
+    for size in (32, 64):
+        rows.append(f(f"awq-int4-g{size}", 4, awq, group_size=size, group_bits=20))
+        rows.append(f(f"gptq-int4-g{size}", 4, gptq, group_size=size, group_bits=20,
+                      column_bits=32))  # fmt: skip
+        rows.append(f(f"gptq-int8-g{size}", 8, gptq, group_size=size, group_bits=24,
+                      column_bits=32))  # fmt: skip
     for name, preset in PRESETS.items():
         bits = preset.nominal_bits
         rows.append(f(f"gguf:{name}", bits, gguf, gguf_preset=name, aliases=(name,)))
@@ -101,9 +103,36 @@ KV_FORMATS: dict[str, KvFormat] = {
 }  # fmt: skip
 
 
+_EXL = {
+    "exl3": "turboderp-org/exllamav3 doc/exl3.md: K bits + 16(in+out), head at 6 bits",
+    "exl2": "ExLlamaV2: average bits with scales, head at 6 bits",
+}
+_EXL_HEAD_BITS = 6.0
+
+
+def _exl_format(name: str) -> WeightFormat | None:
+    """Return `exl3:4.25bpw` and kin: any average of 1 to 8 bits a weight."""
+    kind, _, rest = name.lower().partition(":")
+    number = rest.removesuffix("bpw")
+    if kind not in _EXL or not number.replace(".", "", 1).isdecimal():
+        return None
+    bits = float(number)
+    if not 1 <= bits <= 8:
+        raise UnknownName(f"{name!r} is out of range.", "EXL formats have 1 to 8 bits a weight.")
+    vectors = 16 if kind == "exl3" else 0
+    return WeightFormat(
+        f"{kind}:{bits}bpw",
+        bits,
+        _EXL[kind],
+        row_bits=vectors,
+        column_bits=vectors,
+        head_bits=_EXL_HEAD_BITS,
+    )
+
+
 def weight_format(name: str) -> WeightFormat:
-    """Return a weight format by name or alias, in any case."""
-    return _find(name, WEIGHT_FORMATS, "weight format")
+    """Return a weight format by name or alias, in any case; EXL formats by bits a weight."""
+    return _exl_format(name) or _find(name, WEIGHT_FORMATS, "weight format")
 
 
 def kv_format(name: str) -> KvFormat:

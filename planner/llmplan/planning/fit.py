@@ -23,7 +23,7 @@ from llmplan.version import __version__
 SCHEMA = "llmplan.fit/1"
 ORDER = (
     "what holds the asked requests at once, then quality (own format and 8 bits, then 4, 3, 2)",
-    "then engines with continuous batching, then more bits, then room for more requests",
+    "then continuous batching, then more bits, then no pipeline stages, then room for requests",
 )
 """How setups are ranked while speed is not predicted; printed with every ranking."""
 
@@ -94,7 +94,7 @@ def _formats(
 
 
 def _splits(engine: Engine, model: Model, fmt: WeightFormat, options: Options) -> list[Parallelism]:
-    """Return the asked split, or the widest one replica and the most replicas."""
+    """Return the asked split, or every legal one that uses as many devices as any can."""
     if (options.tp, options.pp, options.dp, options.ep) != (None, None, None, None):
         asked = replace(options, engine=engine.name)
         try:
@@ -102,9 +102,7 @@ def _splits(engine: Engine, model: Model, fmt: WeightFormat, options: Options) -
         except IllegalParallelism:
             return []
     legal = engine.splits(model, fmt, options.devices)
-    one = [p for p in legal if p.dp == 1][:1]
-    most = sorted((p for p in legal if p.dp > 1 and p.pp == 1), key=lambda p: -p.dp)
-    return [*one, *most[:1]]
+    return [p for p in legal if p.gpus == legal[0].gpus]
 
 
 def _rank(
@@ -117,8 +115,8 @@ def _rank(
         not engine.batches_continuously,
         fmt.name != model.native_format,
         -fmt.bits,
-        -room,
         setup.pp,
+        -room,
         engine.name,
         fmt.name,
         -setup.tp,

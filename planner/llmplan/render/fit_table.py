@@ -79,16 +79,25 @@ def _setups(answer: Answer, markdown: bool) -> list[str]:
     title = f"Setups that fit on {gpus}, for requests of {tokens_text(length)} tokens:"
     headers = ["", "engine", "weights", "split", "GiB", "KV GiB", "at once", "longest",
                "memory of one device"]  # fmt: skip
-    rows = [_row(i, s) for i, s in enumerate(answer.setups[:SHOWN], 1)]
+    shown = shown_setups(answer)
+    rows = [_row(i, s) for i, s in enumerate(shown, 1)]
     style = "github" if markdown else "simple"
     align = ("right", "left", "left", "left", *["right"] * 4, "left")
     table = tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True, colalign=align)
     lines = [title, *([""] if markdown else []), table, "", f"{LEGEND}."]
     lines += [f"Order: {ORDER[0]},", f"{ORDER[1]}."]
-    hidden = len(answer.setups) - SHOWN
-    if hidden > 0:
-        lines.append(f"{hidden} more with --format csv or --json.")
+    hidden = len(answer.setups) - len(shown)
+    if hidden:
+        lines.append(f"{hidden} more (formats, splits) with --format csv or --json.")
     return lines
+
+
+def shown_setups(answer: Answer) -> list[Setup]:
+    """Return the setups of the screen: the best split of each engine and format, in order."""
+    best: dict[tuple[str, str], Setup] = {}
+    for setup in answer.setups:
+        best.setdefault((setup.engine, setup.weight_format), setup)
+    return list(best.values())[:SHOWN]
 
 
 def _row(number: int, s: Setup) -> list[str]:
@@ -107,7 +116,7 @@ def _row(number: int, s: Setup) -> list[str]:
 
 
 def _commands(answer: Answer, markdown: bool) -> list[str]:
-    rows = [(i, s.launch) for i, s in enumerate(answer.setups[:SHOWN], 1) if s.launch]
+    rows = [(i, s.launch) for i, s in enumerate(shown_setups(answer), 1) if s.launch]
     if markdown:
         return [f"{i}. `{launch.command}`" for i, launch in rows]
     return ["Start with:", *(f" {i:>2}  {launch.command}" for i, launch in rows)]
@@ -128,7 +137,7 @@ def _explanation(answer: Answer) -> list[str]:
 
 def _warnings(answer: Answer) -> list[str]:
     seen: dict[str, None] = {}
-    setups: Sequence[Setup] = (answer.requested, *answer.setups[:SHOWN])
+    setups: Sequence[Setup] = (answer.requested, *shown_setups(answer))
     for number, setup in enumerate(setups):
         for w in setup.warnings:
             if number and w.code not in PER_SETUP:
