@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from llmplan.sources.config_json import Config, attention, dense, family, moe, record, stack
+from llmplan.sources.families.mixture import gated_shared_experts
 from llmplan.sources.layers import Plain
 
 
@@ -174,11 +175,5 @@ def delta_layers(c: Config, mlp: Plain) -> list[Plain]:
 @family("qwen3_next")
 def qwen3_next(c: Config) -> Plain:
     """Qwen3-Next: gated delta net hybrid with many small experts and a gated shared one."""
-    experts = moe(
-        c["moe_intermediate_size"],
-        c["num_experts"],
-        c["num_experts_per_tok"],
-        shared_experts_size=c["shared_expert_intermediate_size"],
-        shared_expert_gate=True,
-    )
-    return record(c, stack(c["hidden_size"], delta_layers(c, experts)))
+    layers = delta_layers(c, gated_shared_experts(c))
+    return record(c, stack(c["hidden_size"], layers))

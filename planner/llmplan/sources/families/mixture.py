@@ -34,17 +34,21 @@ def mixtral(c: Config) -> Plain:
     return record(c, stack(c["hidden_size"], layers))
 
 
-@family("qwen2_moe")
-def qwen2_moe(c: Config) -> Plain:
-    """Qwen1.5-MoE and Qwen2-MoE: shared expert with its own gate, QKV bias."""
-    experts = moe(
+def gated_shared_experts(c: Config) -> Plain:
+    """Return the experts of Qwen2-MoE and Qwen3-Next: a shared one behind a gate of its own."""
+    return moe(
         c["moe_intermediate_size"],
         c["num_experts"],
         c["num_experts_per_tok"],
         shared_experts_size=c["shared_expert_intermediate_size"],
         shared_expert_gate=True,
     )
-    layer = {"mixers": [attention(c, qkv_bias=True)], "mlp": experts}
+
+
+@family("qwen2_moe")
+def qwen2_moe(c: Config) -> Plain:
+    """Qwen1.5-MoE and Qwen2-MoE: shared expert with its own gate, QKV bias."""
+    layer = {"mixers": [attention(c, qkv_bias=True)], "mlp": gated_shared_experts(c)}
     return record(c, stack(c["hidden_size"], [layer] * c["num_hidden_layers"]))
 
 
@@ -76,10 +80,8 @@ def gpt_oss(c: Config) -> Plain:
     return record(c, stack(c["hidden_size"], layers))
 
 
-@family("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm_moe_dsa")
-def deepseek(c: Config) -> Plain:
-    """DeepSeek V2, V3, V3.2, Kimi K2, GLM-5: MLA, first layers dense, shared experts, MTP apart."""
-    mixer = latent_attention(c)
+def dense_then_experts(c: Config, mixer: Plain) -> Plain:
+    """Return a decoder whose first layers are dense and the rest routed, with its MTP apart."""
     experts = moe(
         c["moe_intermediate_size"],
         c["n_routed_experts"],
@@ -111,26 +113,15 @@ def mtp_stack(c: Config, layer: Plain) -> Plain:
     return stack(h, [block] * n, final_norm=False)
 
 
+@family("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm_moe_dsa")
+def deepseek(c: Config) -> Plain:
+    """DeepSeek V2, V3, V3.2, Kimi K2, GLM-5: MLA, first layers dense, shared experts, MTP apart."""
+    return dense_then_experts(c, latent_attention(c))
+
+
 @family("glm4_moe")
 def glm4_moe(c: Config) -> Plain:
     """GLM-4.5 to 4.7: GQA with QKV bias, first layers dense, one shared expert, MTP apart."""
-    mixer = attention(
-        c,
-        qkv_bias=bool(c.get("attention_bias")),
-        qk_norm="per_head" if c.get("use_qk_norm") else "none",
-    )
-    experts = moe(
-        c["moe_intermediate_size"],
-        c["n_routed_experts"],
-        c["num_experts_per_tok"],
-        shared_experts_size=c["n_shared_experts"] * c["moe_intermediate_size"],
-    )
-    first = c.get("first_k_dense_replace", 0)
-    layers = [
-        {"mixers": [mixer], "mlp": dense(c["intermediate_size"]) if i < first else experts}
-        for i in range(c["num_hidden_layers"])
-    ]
-    result = record(c, stack(c["hidden_size"], layers))
-    if c.get("num_nextn_predict_layers"):
-        result["draft"] = mtp_stack(c, {"mixers": [mixer], "mlp": experts})
-    return result
+    norm = "per_head" if c.get("use_qk_norm") else "none"
+    mixer = attention(c, qkv_bias=bool(c.get("attention_bias")), qk_norm=norm)
+    return dense_then_experts(c, mixer)
