@@ -105,6 +105,11 @@ def attention(c: Config, **traits: Any) -> Plain:
     return mixer | {k: v for k, v in traits.items() if v not in (None, False, "none")}
 
 
+def own_heads(c: Config, **traits: Any) -> Plain:
+    """Return MHA for families that know no other: a KV head for each query head."""
+    return attention({**c, "num_key_value_heads": None}, **traits)
+
+
 def dense(size: int, **traits: Any) -> Plain:
     """Return a dense feed-forward layer."""
     return {"kind": "dense", "intermediate_size": size} | traits

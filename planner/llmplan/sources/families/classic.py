@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from llmplan.sources.config_json import Config, attention, dense, family, moe, record, stack
+from llmplan.sources.config_json import (
+    Config,
+    attention,
+    dense,
+    family,
+    moe,
+    own_heads,
+    record,
+    stack,
+)
 from llmplan.sources.layers import Plain
 
 
@@ -18,7 +27,7 @@ def _plain(size: int, *, bias: bool) -> Plain:
 @family("gpt_neox")
 def gpt_neox(c: Config) -> Plain:
     """GPT-NeoX, Pythia, Dolly 2, RedPajama: MHA, biases, layer norms."""
-    mixer = attention(c, qkv_bias=True, o_bias=True, fused_qkv=True)
+    mixer = own_heads(c, qkv_bias=True, o_bias=True, fused_qkv=True)
     layers = _layers(c["num_hidden_layers"], mixer, _plain(c["intermediate_size"], bias=True))
     return record(c, stack(c["hidden_size"], layers, norm="layer"))
 
@@ -51,7 +60,7 @@ def bloom(c: Config) -> Plain:
 @family("opt")
 def opt(c: Config) -> Plain:
     """OPT and OPT-IML: learned positions (two spare rows), biases, tied head."""
-    mixer = attention(c, qkv_bias=True, o_bias=True)
+    mixer = own_heads(c, qkv_bias=True, o_bias=True)
     layers = _layers(c["num_hidden_layers"], mixer, _plain(c["ffn_dim"], bias=True))
     rows = c["max_position_embeddings"] + 2
     positions = [{"name": "position_embd", "shape": [rows, c["hidden_size"]]}]
@@ -87,7 +96,7 @@ def falcon(c: Config) -> Plain:
 @family("glm130b")
 def glm130b(c: Config) -> Plain:
     """GLM-130B: gated MLP with biases, post layer norms, tied head."""
-    mixer = attention(c, qkv_bias=True, o_bias=True, fused_qkv=True)
+    mixer = own_heads(c, qkv_bias=True, o_bias=True, fused_qkv=True)
     mlp = dense(c["intermediate_size"], bias=True)
     layers = _layers(c["num_hidden_layers"], mixer, mlp)
     return record(c, stack(c["hidden_size"], layers, norm="layer"), tied=True)

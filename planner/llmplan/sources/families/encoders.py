@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmplan.sources.config_json import Config, attention, dense, family, stack
+from llmplan.sources.config_json import Config, attention, dense, family, own_heads, stack
 from llmplan.sources.layers import Plain
 
 
@@ -10,7 +10,7 @@ from llmplan.sources.layers import Plain
 def bert(c: Config) -> Plain:
     """BERT and the embedding models of its shape: bidirectional, pooler, no head."""
     h = c["hidden_size"]
-    mixer = attention(c, qkv_bias=True, o_bias=True) | {"causal": False}
+    mixer = own_heads(c, qkv_bias=True, o_bias=True) | {"causal": False}
     mlp = dense(c["intermediate_size"], gated=False, bias=True)
     embeddings = [
         {"name": "position_embd", "shape": [c["max_position_embeddings"], h]},

@@ -92,9 +92,9 @@ def phi3(c: Config) -> Plain:
 
 @family("glm4")
 def glm4(c: Config) -> Plain:
-    """GLM-4-0414: four norms, fused gate-up, biases on Q, K, V when the config says."""
+    """GLM-4-0414: four norms, fused gate-up, biases on Q, K, V unless the config says no."""
     mlp = dense(c["intermediate_size"], fused_gate_up=True)
-    b = bool(c.get("attention_bias"))
+    b = bool(c.get("attention_bias", True))
     return record(c, decoder(c, norms=4, mlp=mlp, qkv_bias=b))
 
 
