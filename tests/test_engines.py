@@ -139,10 +139,20 @@ def test_kv_heads_are_replicated_past_their_number() -> None:
     assert sixteen.kv_cache.bytes_per_token_per_gpu == eight.kv_cache.bytes_per_token_per_gpu
 
 
-def test_expert_parallelism_keeps_experts_whole() -> None:
+def test_experts_are_shared_by_all_tp_and_dp_ranks() -> None:
+    """vLLM FusedMoEParallelConfig: without EP experts are split over tp x dp, with EP dealt out.
+
+    Four ranks hold a quarter of the experts either way, and each its own attention by tp 2.
+    """
     tp = llmplan.estimate("mixtral-8x7b", "h100-sxm", tp=2, dp=2)
     ep = llmplan.estimate("mixtral-8x7b", "h100-sxm", tp=2, dp=2, ep=4)
-    assert ep.memory_per_gpu.weights_bytes < tp.memory_per_gpu.weights_bytes
+    experts = 2 * 32 * 8 * 3 * 4096 * 14336
+    assert ep.memory_per_gpu.weights_bytes == tp.memory_per_gpu.weights_bytes
+    rest = 2 * 46_702_792_704 - experts
+    assert tp.memory_per_gpu.weights_bytes == pytest.approx(experts / 4 + rest / 2, rel=1e-3)
+    dense = llmplan.estimate("llama-3.1-8b", "h100-sxm", tp=2, dp=2)
+    alone = llmplan.estimate("llama-3.1-8b", "h100-sxm", tp=2)
+    assert dense.memory_per_gpu.weights_bytes == alone.memory_per_gpu.weights_bytes
     assert ep.launch is not None
     assert "--enable-expert-parallel" in (ep.launch.command or "")
 

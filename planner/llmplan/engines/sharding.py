@@ -17,7 +17,9 @@ MAX_TP = 64
 """Widest tensor parallelism tried. GB200/GB300 racks join 72 devices; heads limit it earlier."""
 
 
-def tensor_parallel_error(model: Model, fmt: WeightFormat, tp: int, ep: int) -> str | None:
+def tensor_parallel_error(
+    model: Model, fmt: WeightFormat, tp: int, dp: int = 1, ep: int = 1
+) -> str | None:
     """Return why tp ranks cannot share the layers of this model, or None."""
     for what, count in sorted(_divided(model)):
         if count % tp:
@@ -25,13 +27,24 @@ def tensor_parallel_error(model: Model, fmt: WeightFormat, tp: int, ep: int) -> 
     for kv in sorted(_kv_heads(model)):
         if kv % tp and tp % kv:
             return f"tp {tp} neither divides nor is a multiple of the {kv} KV heads"
-    if tp == 1:
-        return None
+    return _expert_width_error(model, tp * dp, ep) or _group_error(model, fmt, tp, dp, ep)
+
+
+def _expert_width_error(model: Model, ranks: int, ep: int) -> str | None:
+    for block in model.main.blocks.values():
+        if isinstance(block.mlp, MoE) and ep == 1 and block.mlp.intermediate_size % ranks:
+            width = block.mlp.intermediate_size
+            return f"tp x dp {ranks} does not divide the {width} columns of an expert"
+    return None
+
+
+def _group_error(model: Model, fmt: WeightFormat, tp: int, dp: int, ep: int) -> str | None:
     group = fmt.tile or fmt.group_size
     for width, routed in sorted(_quantized_widths(model, fmt)):
-        if group and not (routed and ep > 1) and (width // tp) % group:
+        ranks = (1 if ep > 1 else tp * dp) if routed else tp
+        if group and ranks > 1 and (width // ranks) % group:
             return (
-                f"tp {tp} leaves {width}/{tp} = {width / tp:g} columns, "
+                f"{ranks} ranks leave {width}/{ranks} = {width / ranks:g} columns, "
                 f"not a multiple of the group of {group} of {fmt.name}"
             )
     return None
@@ -62,7 +75,7 @@ def parallel_error(model: Model, fmt: WeightFormat, p: Parallelism) -> str | Non
         error = _expert_error(model, p)
         if error:
             return error
-    return tensor_parallel_error(model, fmt, p.tp, p.ep)
+    return tensor_parallel_error(model, fmt, p.tp, p.dp, p.ep)
 
 
 def _expert_error(model: Model, p: Parallelism) -> str | None:
@@ -79,7 +92,7 @@ def _expert_error(model: Model, p: Parallelism) -> str | None:
 def legal_tp(model: Model, fmt: WeightFormat, limit: int) -> list[int]:
     """Return the tensor-parallel sizes up to `limit` that divide the model, widest first."""
     top = min(limit, MAX_TP)
-    return [n for n in range(top, 0, -1) if tensor_parallel_error(model, fmt, n, 1) is None]
+    return [n for n in range(top, 0, -1) if tensor_parallel_error(model, fmt, n) is None]
 
 
 def legal_splits(model: Model, fmt: WeightFormat, gpus: int) -> list[Parallelism]:
@@ -90,8 +103,7 @@ def legal_splits(model: Model, fmt: WeightFormat, gpus: int) -> list[Parallelism
     found = set()
     for tp in legal_tp(model, fmt, gpus):
         rest = gpus // tp
-        found.add(Parallelism(tp=tp, dp=rest))
-        for pp in range(2, min(rest, len(model.main.layers), 16) + 1):
+        for pp in range(1, min(rest, len(model.main.layers), 16) + 1):
             candidate = Parallelism(tp=tp, pp=pp, dp=rest // pp)
             if parallel_error(model, fmt, candidate) is None:
                 found.add(candidate)
@@ -109,7 +121,7 @@ def _divided(model: Model) -> set[tuple[str, int]]:
                     counts.add(("state heads", m.heads))
                 elif isinstance(m, GatedDeltaNet):
                     counts.add(("linear-attention key heads", m.key_heads))
-            if isinstance(block.mlp, (Mlp, MoE)):
+            if isinstance(block.mlp, Mlp):
                 counts.add(("feed-forward columns", block.mlp.intermediate_size))
     return counts
 

@@ -266,7 +266,7 @@ def _ffn_width(mlp: object, tp: int) -> int:
 
 def _stages(request: Request, batched: int) -> list[Stage]:
     model, p = request.model, request.parallel
-    weights = weight_bytes(model, request.weights, tp=p.tp, ep=p.ep, pad_vocab=True)
+    weights = weight_bytes(model, request.weights, tp=p.tp, dp=p.dp, ep=p.ep, pad_vocab=True)
     groups = cached_layers(model)
     block = request.limits.block_size or BLOCK_TOKENS
     prompt = request.workload.input_tokens

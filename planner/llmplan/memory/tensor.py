@@ -124,13 +124,16 @@ def padded_vocab_rows(*, vocab_size: int, tp: int) -> int:
     return -(-padded // tp)
 
 
-def rank_tensor(tensor: Tensor, *, tp: int, ep: int = 1) -> Tensor:
-    """Return the part of a tensor that the fullest rank holds under tp and ep.
+def rank_tensor(tensor: Tensor, *, tp: int, dp: int = 1, ep: int = 1) -> Tensor:
+    """Return the part of a tensor that the fullest rank holds under tp, dp and ep.
 
-    Experts go whole to `ep` ranks when expert parallelism is on, else each is split by tp.
+    Experts go whole to `ep` ranks when expert parallelism is on, else each is split over all
+    tp x dp ranks. Source: vLLM 0.33.0, FusedMoEParallelConfig.make.
     """
     if tensor.experts and ep > 1:
         return tensor._replace(copies=rank_units(units=tensor.copies, tp=ep))
+    if tensor.experts:
+        tp *= dp
     if tp == 1 and tensor.shard != VOCAB:
         return tensor
     if tensor.shard == VOCAB:

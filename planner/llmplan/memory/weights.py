@@ -123,7 +123,13 @@ class WeightBytes(NamedTuple):
 
 @remembered
 def weight_bytes(
-    model: Model, fmt: WeightFormat, *, tp: int = 1, ep: int = 1, pad_vocab: bool = False
+    model: Model,
+    fmt: WeightFormat,
+    *,
+    tp: int = 1,
+    dp: int = 1,
+    ep: int = 1,
+    pad_vocab: bool = False,
 ) -> WeightBytes:
     """Return weight bytes of the served model on the fullest tensor-parallel rank.
 
@@ -135,6 +141,8 @@ def weight_bytes(
         Weight format; GGUF presets follow llama.cpp's per-tensor types
     tp : int
         Tensor-parallel ranks [ranks]
+    dp : int
+        Data-parallel ranks, which share the experts of one model [ranks]
     ep : int
         Expert-parallel ranks, 1 for none [ranks]
     pad_vocab : bool
@@ -146,7 +154,7 @@ def weight_bytes(
     places = {"embedding": 0.0, "head": 0.0, "other": 0.0}
     classes: dict[str, float] = {}
     tied_head = 0.0
-    for layered, sizes in _sized(model, fmt, tp=tp, ep=ep, pad_vocab=pad_vocab):
+    for layered, sizes in _sized(model, fmt, tp=tp, dp=dp, ep=ep, pad_vocab=pad_vocab):
         t = layered.tensor
         classes[t.group] = classes.get(t.group, 0.0) + sum(sizes)
         if layered.stack == main and t.name.startswith("output_norm"):
@@ -163,7 +171,7 @@ def weight_bytes(
 
 
 def _sized(
-    model: Model, fmt: WeightFormat, *, tp: int, ep: int, pad_vocab: bool
+    model: Model, fmt: WeightFormat, *, tp: int, dp: int, ep: int, pad_vocab: bool
 ) -> list[tuple[Layered, list[float]]]:
     tensors = model_tensors(model)
     if fmt.gguf_preset:
@@ -177,7 +185,7 @@ def _sized(
     for layered in tensors:
         t = layered.tensor
         if t.shard != "vocab" or pad_vocab:
-            t = rank_tensor(t, tp=tp, ep=ep)
+            t = rank_tensor(t, tp=tp, dp=dp, ep=ep)
         size = format_tensor_bytes(t, fmt)
         result.append((layered, [size] * len(layered.layers)))
     return result
