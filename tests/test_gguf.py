@@ -6,8 +6,9 @@ import pytest
 
 import llmplan
 from llmplan.memory.formats import weight_format
-from llmplan.memory.gguf import Position as At
-from llmplan.memory.gguf import facts_of, tensor_type, use_more_bits
+from llmplan.memory.gguf import facts_of
+from llmplan.memory.gguf_types import Position as At
+from llmplan.memory.gguf_types import tensor_type, use_more_bits
 from llmplan.memory.parameters import parameter_count
 from llmplan.memory.weights import weight_bytes
 
@@ -38,16 +39,16 @@ def test_larger_llamas_in_q4_k_m() -> None:
 def test_eight_experts_keep_attention_in_more_bits() -> None:
     """llama-quant.cpp: with 8 experts attn_k and attn_v become Q8_0, attn_output Q5_K."""
     facts = facts_of(llmplan.load_model("mixtral-8x7b"), "Q4_K_M")
-    types = {n: tensor_type(n, 4096, 1, facts, At(9, 9)) for n in ("attn_k", "attn_v")}
+    types = {n: tensor_type(n, 4096, 1, facts, At(9, 9, 9)) for n in ("attn_k", "attn_v")}
     assert types == {"attn_k": "Q8_0", "attn_v": "Q8_0"}
-    assert tensor_type("attn_output", 4096, 1, facts, At(9, 9)) == "Q5_K"
+    assert tensor_type("attn_output", 4096, 1, facts, At(9, 9, 9)) == "Q5_K"
 
 
 def test_rows_that_no_block_divides_fall_back() -> None:
     """llama-quant.cpp tensor_type_fallback: 2880 columns take Q5_0 for Q4_K, 100 take F16."""
     facts = facts_of(llmplan.load_model("llama-3.1-8b"), "Q4_K_M")
-    assert tensor_type("attn_k", 2880, 1, facts, At(9, 9)) == "Q5_0"
-    assert tensor_type("attn_k", 100, 1, facts, At(9, 9)) == "F16"
+    assert tensor_type("attn_k", 2880, 1, facts, At(9, 9, 9)) == "Q5_0"
+    assert tensor_type("attn_k", 100, 1, facts, At(9, 9, 9)) == "F16"
 
 
 def test_more_bits_at_both_ends_and_every_third_between() -> None:

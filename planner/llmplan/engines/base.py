@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from shlex import quote
 from typing import NamedTuple
 
 from llmplan.errors import InputError
@@ -101,6 +102,8 @@ class Engine(ABC):
     name: str
     versions: tuple[str, ...]
     batches_continuously: bool
+    smaller_kv: str
+    has_tensor_parallel: bool
 
     @property
     def default_version(self) -> str:
@@ -155,6 +158,11 @@ class Engine(ABC):
         """Return the command that starts the setup, and what to know before running it."""
 
 
+def word(text: str) -> str:
+    """Return text as one word of a one-line shell command: quoted, control characters out."""
+    return quote("".join(c for c in text if c.isprintable()))
+
+
 def solve(
     request: Request,
     stages: list[Stage],
@@ -162,7 +170,6 @@ def solve(
     *,
     budget: float,
     pool_of: Callable[[float], float],
-    replicas: int = 1,
     terms: tuple[Term, ...] = (),
     warnings: tuple[Warning_, ...] = (),
     slots: int | None = None,
@@ -170,26 +177,43 @@ def solve(
 ) -> Plan:
     """Turn stages and overheads into a plan: the stage that holds the fewest requests decides.
 
-    `pool_of` gives the pool from what is left for it; `slots` bounds the pool to so many
-    requests, for engines that reserve by slot and not by fraction. `replicas` counts the
-    data-parallel copies whose pools add up. A model that caches nothing runs `sequences`
-    requests at once and has no pool.
+    `pool_of` gives the pool from what is left for it. `slots` bounds the pool to so many
+    requests, for engines that reserve by slot and not by fraction. A model that caches
+    nothing runs `sequences` requests at once and has no pool. Concurrency and capacity are
+    those of the pool of one replica.
     """
     context = request.context_tokens
     weights, one, pool = _fullest(stages, overheads, budget, context, pool_of)
-    fits = pool >= 0 and all(
-        s.request_bytes(context) <= pool_of(budget - s.weights_bytes - overheads.total)
+    fits = all(
+        s.request_bytes(context) <= pool_of(left) <= left and left >= 0
         for s in stages
+        for left in [budget - s.weights_bytes - overheads.total]
     )
     idle = float(sequences) if pool > 0 else 0.0
     concurrency = max(0.0, pool / one) if one else idle
     held = max(0.0, pool) if one else 0.0
     if slots is not None and one:
-        held = min(slots, max(1, int(concurrency))) * one if pool > 0 else 0.0
-    parts = [weights, overheads.activation_peak, overheads.cuda_graph, overheads.runtime, held]
-    total = request.device_bytes
+        concurrency = min(float(slots), float(int(concurrency)))
+        held = concurrency * one
+    kv = KvCache(
+        bytes_per_token_per_gpu=one / context,
+        capacity_tokens=int(concurrency * context) if one else 0,
+        max_concurrency=round(concurrency, 4),
+        max_concurrency_measured_at_tokens=context,
+    )
+    memory = _memory(request, budget, weights, overheads, held)
+    longest = _longest(request, stages, overheads, budget, pool_of)
+    terms = explained(request, weights, one, terms)
+    return Plan(memory, kv, longest, fits, one, overheads, terms, warnings)
+
+
+def _memory(
+    request: Request, budget: float, weights: float, overheads: Overheads, held: float
+) -> MemoryPerGpu:
+    parts = (weights, overheads.activation_peak, overheads.cuda_graph, overheads.runtime, held)
     weights_bytes, activations, graphs, runtime, held_bytes = (round(x) for x in parts)
-    memory = MemoryPerGpu(
+    total = request.device_bytes
+    return MemoryPerGpu(
         device_total_bytes=total,
         budget_bytes=round(budget),
         weights_bytes=weights_bytes,
@@ -199,15 +223,21 @@ def solve(
         kv_cache_bytes=held_bytes,
         free_bytes=total - weights_bytes - activations - graphs - runtime - held_bytes,
     )
-    concurrency *= replicas
-    kv = KvCache(
-        bytes_per_token_per_gpu=one / context,
-        capacity_tokens=int(concurrency * context) if one else 0,
-        max_concurrency=round(concurrency, 4),
-        max_concurrency_measured_at_tokens=context,
-    )
-    longest = _longest(request, stages, overheads, budget, pool_of)
-    return Plan(memory, kv, longest, fits, one, overheads, terms, warnings)
+
+
+def explained(
+    request: Request, weights: float, one: float, terms: tuple[Term, ...]
+) -> tuple[Term, ...]:
+    """Return the terms of the explanation, weights and one request's KV cache in front."""
+    fmt, kv, p = request.weights, request.kv, request.parallel
+    split = f"tp {p.tp}, pp {p.pp}, dp {p.dp}, ep {p.ep}"
+    context = f"one request of {request.context_tokens:,} tokens in {kv.name}"
+    return (
+        Term("weights", weights, f"tensor by tensor in {fmt.name}, fullest device of {split}",
+             "exact", fmt.source),
+        Term("KV cache", one, f"{context}, as the engine pages it", "exact", kv.source),
+        *terms,
+    )  # fmt: skip
 
 
 def _fullest(
@@ -234,8 +264,10 @@ def _longest(
     budget: float,
     pool_of: Callable[[float], float],
 ) -> int:
-    pools = [pool_of(budget - s.weights_bytes - overheads.total) for s in stages]
-    limit = request.model.context_tokens or UNLIMITED_CONTEXT_TOKENS
+    lefts = [budget - s.weights_bytes - overheads.total for s in stages]
+    pools = [pool_of(left) if pool_of(left) <= left else 0.0 for left in lefts]
+    trained = request.model.context_tokens or UNLIMITED_CONTEXT_TOKENS
+    limit = max(trained, request.context_tokens)
 
     def holds(tokens: int) -> bool:
         pairs = zip(stages, pools, strict=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from math import ceil
-from shlex import quote
 
-from llmplan.engines.base import Engine, Overheads, Plan, Request, Stage, solve
+from llmplan.engines.base import Engine, Overheads, Plan, Request, Stage, solve, word
 from llmplan.engines.llama_cpp_architectures import ARCHITECTURES
 from llmplan.memory.formats import WEIGHT_FORMATS
 from llmplan.memory.kv_cache import cached_layers, request_bytes
 from llmplan.memory.mixers import Cache
-from llmplan.memory.weights import WeightBytes, stage_layers, weight_bytes
+from llmplan.memory.weights import WeightBytes, weight_bytes
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import GIB, Accelerator
 from llmplan.specs.model import Model
@@ -34,6 +33,9 @@ CUDA_CONTEXT_BYTES = 0.45 * GIB
 """Memory of the CUDA context of one process.
 Source: 0.3-0.6 GiB before any allocation in start-up logs, engine memory rules of 2026-11."""
 
+MAX_SLOTS = 256
+"""Most sequences of one context (LLAMA_MAX_SEQ). Source: llama-cparams.h at 0c1e57098."""
+
 STATE_BYTES = 4
 """Bytes of a recurrent or convolution state element. Source: llama-memory-recurrent.cpp (F32)."""
 
@@ -55,6 +57,8 @@ class LlamaCpp(Engine):
     name = "llama.cpp"
     versions = ("0c1e57098",)
     batches_continuously = False
+    smaller_kv = "q8_0"
+    has_tensor_parallel = False
 
     def native_format(self, model: Model, gpu: Accelerator) -> str:
         """Return 16-bit GGUF, or MXFP4 where the checkpoint ships in it."""
@@ -88,6 +92,9 @@ class LlamaCpp(Engine):
             return f"llama.cpp needs compute capability {MIN_CUDA_CAPABILITY}."
         if not request.weights.gguf_preset:
             return f"llama.cpp loads GGUF, not {request.weights.name}."
+        unknown = [name for name, value in request.limits._asdict().items() if value is not None]
+        if unknown:
+            return f"llama.cpp has no setting like {', '.join(unknown)}."
         if request.kv.name not in KV_KNOWN:
             return f"llama.cpp has no {request.kv.name} KV cache."
         return None
@@ -117,13 +124,13 @@ class LlamaCpp(Engine):
             overheads,
             budget=budget,
             pool_of=lambda left: left,
-            slots=request.workload.concurrency or 1,
+            slots=request.workload.concurrency or MAX_SLOTS,
             terms=_terms(request, overheads),
         )
 
     def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
         """Return the `llama-server` line."""
-        slots = max(1, min(request.workload.concurrency or 1, int(plan.kv_cache.max_concurrency)))
+        slots = max(1, int(plan.kv_cache.max_concurrency))
         source, urls, warnings = _file(request)
         words = ["llama-server", *source, "-ngl", "999"]
         if request.model.decoder:
@@ -163,21 +170,37 @@ def padded_cells(tokens: int) -> int:
 
 def _kept(cache: Cache, tokens: int) -> float:
     cells = padded_cells(tokens)
-    if not cache.limit or cache.chunked:
+    if not cache.limit:
         return float(cells)
     return float(min(cells, padded_cells(cache.limit + MICRO_BATCH)))
+
+
+def device_layers(layers: int, devices: int) -> list[int]:
+    """Return the layers of each of several equal devices; the output counts as one more.
+
+    Source: llama.cpp src/llama-model.cpp load_tensors at 0c1e57098 (upper bound over shares).
+    The log of Llama-3-70B on two devices has 41 and 39 layers.
+
+    >>> device_layers(80, 2), device_layers(32, 4)
+    ([41, 39], [9, 8, 8, 7])
+    """
+    counts = [0] * devices
+    for layer in range(layers):
+        counts[layer * devices // (layers + 1)] += 1
+    return counts
 
 
 def device_weights(weights: WeightBytes, pp: int) -> list[float]:
     """Return weight bytes of each device: the token embedding stays on the host.
 
-    A tied embedding is loaded once more on the last device, as the output matrix.
+    A tied embedding is loaded once more on the last device, as the output matrix. A vision
+    tower is a file of its own (mmproj, 16 bits), on the first device.
     """
     sizes, start = [], 0
-    for count in stage_layers(len(weights.layers), pp):
+    for count in device_layers(len(weights.layers), pp):
         sizes.append(sum(weights.layers[start : start + count]))
         start += count
-    sizes[0] += weights.other
+    sizes[0] += weights.encoder + weights.vision
     sizes[-1] += weights.head + weights.tied_head
     return sizes
 
@@ -188,7 +211,7 @@ def _stages(request: Request) -> list[Stage]:
     groups = cached_layers(model)
     prompt = request.workload.input_tokens
     stages, start = [], 0
-    for size, count in zip(sizes, stage_layers(len(model.main.layers), pp), strict=True):
+    for size, count in zip(sizes, device_layers(len(model.main.layers), pp), strict=True):
         layers = range(start, start + count)
 
         def one(tokens: int, layers: range = layers) -> float:
@@ -204,8 +227,10 @@ def _stages(request: Request) -> list[Stage]:
 
 def _terms(request: Request, overheads: Overheads) -> tuple[Term, ...]:
     return (
-        Term("budget", request.device_bytes - FIT_MARGIN_BYTES, "usable memory - 1024 MiB",
-             "exact", "llama.cpp --fit-target at 0c1e57098"),
+        Term("budget", request.device_bytes - FIT_MARGIN_BYTES,
+             "usable memory - the 1024 MiB that --fit keeps free",
+             "exact" if request.gpu.usable_memory_observed else "assumed",
+             "llama.cpp --fit-target at 0c1e57098"),
         Term("compute buffer", overheads.activation_peak,
              f"vocabulary x {MICRO_BATCH} x 4 B + 32 MiB, flash attention on",
              "calibrated", "logged compute buffers, engine memory rules of 2026-11"),
@@ -219,14 +244,14 @@ def _file(request: Request) -> tuple[list[str], tuple[str, ...], tuple[Warning_,
     published = next((a for a in model.artifacts if a.format == "gguf"), None)
     if published and preset in published.presets:
         url = f"https://huggingface.co/{published.hub_id}"
-        return ["-hf", quote(f"{published.hub_id}:{preset}")], (url,), ()
+        return ["-hf", word(f"{published.hub_id}:{preset}")], (url,), ()
     local = f"./{model.id}-{preset}.gguf"
     where = f"; {published.hub_id} has others" if published else ""
     message = (
         f"No published {preset} GGUF on record{where}: "
         f"make {local} (convert_hf_to_gguf.py, llama-quantize)."
     )
-    return ["-m", quote(local)], (), (Warning_("no_published_artifact", message),)
+    return ["-m", word(local)], (), (Warning_("no_published_artifact", message),)
 
 
 ENGINE = LlamaCpp()

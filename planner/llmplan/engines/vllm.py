@@ -5,10 +5,8 @@ Version by version rules belong here; this module holds those of the newest vers
 
 from __future__ import annotations
 
-from shlex import quote
-
 from llmplan.engines import sharding
-from llmplan.engines.base import Engine, Overheads, Plan, Request, Stage, solve
+from llmplan.engines.base import Engine, Overheads, Plan, Request, Stage, solve, word
 from llmplan.engines.vllm_architectures import ARCHITECTURES, LAST_VERSION
 from llmplan.engines.vllm_paging import (
     BLOCK_TOKENS,
@@ -18,12 +16,13 @@ from llmplan.engines.vllm_paging import (
     request_page_bytes,
 )
 from llmplan.memory.activations import forward_peak_bytes, sampler_peak_bytes
-from llmplan.memory.formats import WEIGHT_FORMATS
+from llmplan.memory.formats import KV_FORMATS, WEIGHT_FORMATS
 from llmplan.memory.kv_cache import cached_layers
 from llmplan.memory.tensor import rank_units
 from llmplan.memory.weights import stage_bytes, stage_layers, weight_bytes
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import GIB, Accelerator
+from llmplan.specs.mixers import LatentAttention
 from llmplan.specs.model import Model, MoE
 from llmplan.specs.setup import Launch, Parallelism, Term, Warning_
 
@@ -43,8 +42,10 @@ NON_TORCH_BYTES = {1: 0.16 * GIB, 2: 0.54 * GIB, 4: 0.63 * GIB}
 Source: medians of 16, 5 and 2 start-up logs, public memory measurements of 2026-11."""
 
 BATCH_DEFAULTS = ((160 * GIB, 16384, 1024), (70 * GIB, 8192, 1024), (0, 2048, 256))
-"""(device memory from, max_num_batched_tokens, max_num_seqs) of the API server.
-A100 takes the last row whatever its size. Source: vLLM 0.33.0 arg_utils.get_batch_defaults."""
+"""(device memory from, max_num_batched_tokens, max_num_seqs) of the API server. A100 and GB10
+take the last row whatever their size. Source: vLLM 0.33.0 arg_utils.get_batch_defaults."""
+
+GB10_CAPABILITY = "sm_121"
 
 MIN_CAPABILITY = {
     "awq": 7.5, "gptq": 7.5, "fp8": 7.5, "int8": 7.5, "compressed": 7.5, "nvfp4": 10.0,
@@ -71,6 +72,8 @@ class Vllm(Engine):
     name = "vllm"
     versions = ("0.33.0",)
     batches_continuously = True
+    smaller_kv = "fp8"
+    has_tensor_parallel = True
 
     def native_format(self, model: Model, gpu: Accelerator) -> str:
         """Return the checkpoint's own format; bf16 becomes fp16 where the device has no bf16."""
@@ -142,7 +145,6 @@ class Vllm(Engine):
             overheads,
             budget=budget,
             pool_of=pool_of,
-            replicas=request.parallel.dp,
             sequences=seqs,
             terms=_terms(request, overheads, batched, seqs, share),
             warnings=_warnings(request),
@@ -158,7 +160,7 @@ class Vllm(Engine):
             )
             return Launch(None, urls), (*warnings, Warning_("context_refused", message))
         p, limits = request.parallel, request.limits
-        words = ["vllm", "serve", quote(target), *extra]
+        words = ["vllm", "serve", word(target), *extra]
         for flag, value, default in (
             ("--tensor-parallel-size", p.tp, 1),
             ("--pipeline-parallel-size", p.pp, 1),
@@ -190,10 +192,10 @@ KV_KNOWN = ("bf16", "fp16", "fp8", "int8", "nvfp4", "fp8_ds_mla")
 
 def batch_limits(request: Request) -> tuple[int, int]:
     """Return max_num_batched_tokens and max_num_seqs: the user's, or the version's defaults."""
-    is_a100 = request.gpu.compute_capability == "sm_80" and "a100" in request.gpu.id
-    memory = request.device_bytes
+    gpu, memory = request.gpu, request.device_bytes
+    small = "a100" in gpu.name.lower() or gpu.compute_capability == GB10_CAPABILITY
     tokens, seqs = next(
-        (t, s) for m, t, s in BATCH_DEFAULTS if memory >= m and (m == 0 or not is_a100)
+        (t, s) for m, t, s in BATCH_DEFAULTS if m == 0 or (memory >= m and not small)
     )
     limits = request.limits
     return limits.max_num_batched_tokens or tokens, limits.max_num_seqs or seqs
@@ -237,9 +239,16 @@ def _format_error(request: Request) -> str | None:
         return f"vLLM has no {request.kv.name} KV cache."
     if request.kv.name == "fp8" and capability is not None and capability < NATIVE_FP8_CAPABILITY:
         return f"An fp8 KV cache needs compute capability {NATIVE_FP8_CAPABILITY}."
-    if request.kv.name == "fp8_ds_mla" and "DeepseekV32" not in request.model.architecture:
-        return "The fp8_ds_mla cache is for DeepSeek-V3.2's sparse attention."
+    if request.kv.name == "fp8_ds_mla" and not _is_sparse_latent(request.model):
+        return "The fp8_ds_mla cache is for sparse latent attention (DeepSeek-V3.2, GLM-5)."
+    if (request.limits.block_size or BLOCK_TOKENS) % BLOCK_TOKENS:
+        return f"vLLM's attention kernels take blocks of a multiple of {BLOCK_TOKENS} tokens."
     return None
+
+
+def _is_sparse_latent(model: Model) -> bool:
+    mixers = (m for b in model.main.blocks.values() for m in b.mixers)
+    return any(isinstance(m, LatentAttention) and m.indexer_heads for m in mixers)
 
 
 def _overheads(request: Request, batched: int, seqs: int) -> Overheads:
@@ -268,15 +277,18 @@ def _stages(request: Request, batched: int) -> list[Stage]:
     model, p = request.model, request.parallel
     weights = weight_bytes(model, request.weights, tp=p.tp, dp=p.dp, ep=p.ep, pad_vocab=True)
     groups = cached_layers(model)
+    kv = request.kv
+    if kv.name == "fp8" and _is_sparse_latent(model):  # an alias there: flashmla_sparse.py
+        kv = KV_FORMATS["fp8_ds_mla"]
     block = request.limits.block_size or BLOCK_TOKENS
     prompt = request.workload.input_tokens
     stages, start = [], 0
     counts = stage_layers(len(model.main.layers), p.pp)
     for size, count in zip(stage_bytes(weights, p.pp), counts, strict=True):
         kinds = kinds_on_device(
-            groups, request.kv, tp=p.tp, block_tokens=block, layers=range(start, start + count)
+            groups, kv, tp=p.tp, block_tokens=block, layers=range(start, start + count)
         )
-        in_flight = batched * max(CONCURRENT_BATCHES, p.pp)
+        in_flight = batched * (p.pp + CONCURRENT_BATCHES - 1)
 
         def one(tokens: int, kinds: list[Kind] = kinds, in_flight: int = in_flight) -> float:
             return request_page_bytes(
@@ -303,28 +315,32 @@ def _context_extension(request: Request) -> list[str] | None:
         f'"original_max_position_embeddings": {model.context_tokens}, '
         f'"rope_theta": {model.rope_theta}}}}}'
     )
-    return ["--hf-overrides", quote(rope)]
+    return ["--hf-overrides", word(rope)]
 
 
 def _terms(
     request: Request, overheads: Overheads, batched: int, seqs: int, share: float
 ) -> tuple[Term, ...]:
-    budget = request.device_bytes * share
+    observed = "exact" if request.gpu.usable_memory_observed else "assumed"
+    measured = "calibrated" if request.gpu.vendor == "nvidia" else "transferred"
+    budget = ("usable memory", request.device_bytes)
+    if request.limits.kv_cache_memory_bytes is None:
+        budget = (f"usable memory x {share}", round(request.device_bytes * share))
     return (
-        Term("budget", budget, f"usable memory x {share}", "exact", "vLLM 0.33.0 config/cache.py"),
+        Term("budget", budget[1], budget[0], observed, "vLLM 0.33.0 config/cache.py"),
         Term(
             "activation peak", overheads.activation_peak,
             f"max(sampler: {SAMPLER_COPIES} x {seqs} x vocabulary x 4 B, "
             f"forward: {batched} tokens x (3 ffn + 3 hidden) x 2 B)",
-            "calibrated", "vLLM start-up logs, engine memory rules of 2026-11",
+            measured, "vLLM start-up logs, engine memory rules of 2026-11",
         ),
         Term(
-            "CUDA graphs", overheads.cuda_graph, "median of logged sizes", "calibrated",
+            "CUDA graphs", overheads.cuda_graph, "median of logged sizes", measured,
             "14 NVIDIA start-up logs, vLLM 0.7-0.23",
         ),
         Term(
             "runtime", overheads.runtime, f"memory outside PyTorch at tp {request.parallel.tp}",
-            "calibrated" if request.parallel.tp <= 4 else "assumed",
+            measured if request.parallel.tp <= 4 else "assumed",
             "medians of 16, 5 and 2 start-up logs for tp 1, 2, 4",
         ),
     )  # fmt: skip

@@ -16,11 +16,13 @@ BLOCK_TOKENS = 16
 """Tokens of a KV block by default (CacheConfig.DEFAULT_BLOCK_SIZE)."""
 
 STATE_PAGES = 2
-"""State pages of one request and layer: the running one and the last aligned one that prefix
-caching keeps (mamba_cache_mode "align", MambaSpec.max_memory_usage_bytes)."""
+"""State pages of one request and layer in a hybrid: the running one and the last aligned one that
+prefix caching keeps (mamba_cache_mode "align", MambaSpec.max_memory_usage_bytes). A model without
+any attention has no prefix caching, so one (config/model.py is_prefix_caching_supported)."""
 
 CONCURRENT_BATCHES = 2
-"""Steps in flight with asynchronous scheduling, the default: windows keep so many batches."""
+"""Steps in flight with asynchronous scheduling, the default, on one pipeline stage: windows keep
+so many batches, and one more a further stage (config/vllm.py max_concurrent_batches)."""
 
 GROUP_PADDING_RATIO = 1.5
 """Layer counts of two kinds within this ratio are padded to the larger one."""
@@ -33,6 +35,7 @@ class Kind(NamedTuple):
     layers: int
     page_bytes: float
     block_tokens: int
+    state_pages: int = STATE_PAGES
 
 
 def kinds_on_device(
@@ -55,8 +58,9 @@ def kinds_on_device(
         needed = max(states) / max(slopes)
         block = max(block, ceil(needed / block_tokens) * block_tokens)
     page = max([*(t * block for t in tokens), *states], default=0.0)
+    pages = STATE_PAGES if slopes else 1
     return [
-        Kind(c, n, page if any(states) else t * block, block)
+        Kind(c, n, page if any(states) else t * block, block, pages)
         for (c, n), t in zip(present, tokens, strict=True)
     ]
 
@@ -65,7 +69,7 @@ def pages_of(kind: Kind, *, tokens: int, in_flight: int, encoder_tokens: int = 0
     """Return the pages of one layer that a request of `tokens` holds at most."""
     cache, block = kind.cache, kind.block_tokens
     if not cache.heads:
-        return STATE_PAGES
+        return kind.state_pages
     length = encoder_tokens if cache.cross else tokens
     if not cache.limit:
         return ceil(length / block)

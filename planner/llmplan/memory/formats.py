@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from llmplan.errors import UnknownName
-from llmplan.memory.gguf import PRESETS
+from llmplan.memory.gguf_types import PRESETS
 from llmplan.specs.formats import KvFormat, WeightFormat
 
 _T = TypeVar("_T", bound=WeightFormat | KvFormat)

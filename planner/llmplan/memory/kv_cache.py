@@ -90,7 +90,7 @@ def cached_tokens(*, tokens: Number, limit: Number) -> Number:
     Examples
     --------
     >>> cached_tokens(tokens=32768, limit=4096)
-    4096.0
+    4096
 
     """
     return smaller(tokens, limit)

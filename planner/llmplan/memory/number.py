@@ -9,9 +9,9 @@ Number = Any
 
 
 def smaller(a: Number, b: Number) -> Number:
-    """Return the smaller of two numbers or arrays, by arithmetic alone.
+    """Return the smaller of two numbers or arrays, by arithmetic alone, without rounding.
 
-    >>> smaller(3, 5)
-    3.0
+    >>> smaller(3, 5), smaller(0.1, 0.2)
+    (3, 0.1)
     """
-    return (a + b - abs(a - b)) / 2
+    return (a <= b) * a + (a > b) * b

@@ -111,14 +111,20 @@ class WeightBytes(NamedTuple):
     layers: tuple[float, ...]
     embedding: float
     head: float
-    other: float
+    encoder: float
+    vision: float
     tied_head: float
     classes: dict[str, float]
 
     @property
+    def text(self) -> float:
+        """Bytes without the vision tower: what the main GGUF file holds [bytes]."""
+        return sum(self.layers) + self.embedding + self.head + self.encoder
+
+    @property
     def total(self) -> float:
         """Bytes of all parts on one device [bytes]."""
-        return sum(self.layers) + self.embedding + self.head + self.other
+        return self.text + self.vision
 
 
 @remembered
@@ -151,7 +157,7 @@ def weight_bytes(
     """
     main = "decoder" if model.decoder is not None else "encoder"
     layers = [0.0] * len(model.main.layers)
-    places = {"embedding": 0.0, "head": 0.0, "other": 0.0}
+    places = {"embedding": 0.0, "head": 0.0, "encoder": 0.0, "vision": 0.0}
     classes: dict[str, float] = {}
     tied_head = 0.0
     for layered, sizes in _sized(model, fmt, tp=tp, dp=dp, ep=ep, pad_vocab=pad_vocab):
@@ -163,7 +169,7 @@ def weight_bytes(
             for layer, size in zip(layered.layers, sizes, strict=True):
                 layers[layer] += size
         else:
-            place = {"input": "embedding", "output": "head"}.get(layered.stack, "other")
+            place = {"input": "embedding", "output": "head"}.get(layered.stack, layered.stack)
             places[place] += sum(sizes)
         if t.name == "token_embd" and model.tied_embeddings and model.head:
             tied_head = sum(sizes)
@@ -176,11 +182,9 @@ def _sized(
     tensors = model_tensors(model)
     if fmt.gguf_preset:
         facts = gguf.facts_of(model, fmt.gguf_preset)
-        offsets = gguf.value_tensors_before(model)
+        positions = gguf.layer_positions(model)
         stored = gguf.stored_tensors(model, tensors)
-        return [
-            (x, [float(n) for n in gguf.tensor_bytes(x, facts, v_offset=offsets)]) for x in stored
-        ]
+        return [(x, [float(n) for n in gguf.tensor_bytes(x, facts, positions)]) for x in stored]
     result = []
     for layered in tensors:
         t = layered.tensor
@@ -213,6 +217,6 @@ def stage_bytes(weights: WeightBytes, pp: int) -> list[float]:
     for count in stage_layers(len(weights.layers), pp):
         stages.append(sum(weights.layers[start : start + count]))
         start += count
-    stages[0] += weights.embedding + weights.other
+    stages[0] += weights.embedding + weights.encoder + weights.vision
     stages[-1] += weights.head + weights.tied_head
     return stages

@@ -33,6 +33,8 @@ def setup_of(
     launch_warnings: tuple[Warning_, ...] = ()
     if plan.fits and unsupported is None:
         launch, launch_warnings = engine.launch(request, plan)
+        if launch.command is None:
+            unsupported = launch_warnings[-1].message
     p = request.parallel
     return Setup(
         engine=engine.name,
@@ -94,10 +96,15 @@ def _model_warnings(request: Request) -> tuple[Warning_, ...]:
         found.append(
             Warning_(
                 "usable_memory_assumed",
-                f"Usable memory of {request.gpu.id} was never observed: 98 % of nominal is taken.",
+                f"Usable memory of {request.gpu.id} is not observed: {_assumed(request)}.",
             )
         )
     return tuple(found)
+
+
+def _assumed(request: Request) -> str:
+    gpu = request.gpu
+    return gpu.usable_memory_note or f"{gpu.assumed_share:.1%} of nominal is taken"
 
 
 def _extension(model: Model, context: int) -> str:
@@ -110,7 +117,8 @@ def _extension(model: Model, context: int) -> str:
 
 
 def _load_warnings(request: Request, plan: Plan) -> tuple[Warning_, ...]:
-    asked, fits_at_once = request.workload.concurrency, plan.kv_cache.max_concurrency
+    asked = request.workload.concurrency
+    fits_at_once = plan.kv_cache.max_concurrency * request.parallel.dp
     if asked is None or not plan.fits or asked <= fits_at_once:
         return ()
     message = (

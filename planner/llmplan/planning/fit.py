@@ -80,7 +80,7 @@ def ranked_setups(model: Model, gpu: Accelerator, options: Options) -> list[Setu
                 )
                 if engine.unsupported(request) is None:
                     setup = setup_of(engine, request, explain=options.explain)
-                    if setup.fits:
+                    if setup.fits and setup.supported:
                         rows.append((_rank(model, fmt, engine, setup, options), setup))
     return [setup for _, setup in sorted(rows, key=lambda row: row[0])]
 
@@ -108,7 +108,7 @@ def _splits(engine: Engine, model: Model, fmt: WeightFormat, options: Options) -
 def _rank(
     model: Model, fmt: WeightFormat, engine: Engine, setup: Setup, options: Options
 ) -> tuple[object, ...]:
-    room = setup.kv_cache.max_concurrency
+    room = setup.requests_at_once
     return (
         room < (options.concurrency or 1),
         quality_tier(model, fmt),

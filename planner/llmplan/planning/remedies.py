@@ -23,7 +23,7 @@ def remedies_for(
         *_shorter_context(engine, request),
         *_smaller_kv(engine, request),
         *_more_devices(engine, request),
-        *_other_formats(request),
+        *_other_formats(engine, request),
         *_bigger_device(engine, request, accelerators),
     ]
     return tuple(found)
@@ -47,7 +47,7 @@ def _shorter_context(engine: Engine, request: Request) -> list[str]:
 
 
 def _smaller_kv(engine: Engine, request: Request) -> list[str]:
-    name = "fp8" if engine.name == "vllm" else "q8_0"
+    name = engine.smaller_kv
     if engine.plan(request).max_context_tokens == 0 or request.kv.name == name:
         return []
     if _fits(engine, replace(request, kv=kv_format(name))) is None:
@@ -66,13 +66,13 @@ def _more_devices(engine: Engine, request: Request) -> list[str]:
             if plan:
                 weights = gib(plan.memory.weights_bytes)
                 lines.append(f"{gpus} x {request.gpu.id} ({_split(p)}, {weights} of weights each)")
-                if p.pp == 1 or engine.name == "llama.cpp":
+                if p.pp == 1 or not engine.has_tensor_parallel:
                     return lines
                 break
     return lines
 
 
-def _other_formats(request: Request) -> list[str]:
+def _other_formats(asked: Engine, request: Request) -> list[str]:
     lines = []
     for name in engine_names():
         engine, fitting = get_engine(name), []
@@ -82,7 +82,7 @@ def _other_formats(request: Request) -> list[str]:
             weights = weight_format(fmt)
             splits = engine.splits(request.model, weights, request.parallel.gpus)
             parallel = next((p for p in splits if p.dp == 1), Parallelism())
-            kv = kv_format(engine.default_kv(weights))
+            kv = request.kv if engine.name == asked.name else kv_format(engine.default_kv(weights))
             other = replace(
                 request, weights=weights, kv=kv, parallel=parallel, version=engine.default_version
             )

@@ -57,7 +57,7 @@ def _verdict(answer: Answer) -> list[str]:
     k = r.kv_cache
     line = (
         f"{what} fits: {gib(r.memory_per_gpu.weights_bytes)} of weights, "
-        f"{k.max_concurrency:.1f} requests of "
+        f"{r.requests_at_once:.1f} requests of "
         f"{tokens_text(k.max_concurrency_measured_at_tokens)} tokens at once, "
         f"longest context {tokens_text(r.max_context_tokens)}."
     )
@@ -101,7 +101,7 @@ def shown_setups(answer: Answer) -> list[Setup]:
 
 
 def _row(number: int, s: Setup) -> list[str]:
-    m, k = s.memory_per_gpu, s.kv_cache
+    m = s.memory_per_gpu
     return [
         str(number),
         s.engine,
@@ -109,14 +109,14 @@ def _row(number: int, s: Setup) -> list[str]:
         _split(s) or "1 device",
         f"{m.weights_bytes / GIB:.1f}",
         f"{m.kv_cache_bytes / GIB:.1f}",
-        f"{k.max_concurrency:.1f}",
+        f"{s.requests_at_once:.1f}",
         tokens_text(s.max_context_tokens),
         memory_bar(m),
     ]
 
 
 def _commands(answer: Answer, markdown: bool) -> list[str]:
-    rows = [(i, s.launch) for i, s in enumerate(shown_setups(answer), 1) if s.launch]
+    rows = [(i, s.launch) for i, s in enumerate(shown_setups(answer), 1) if s.launch is not None]
     if markdown:
         return [f"{i}. `{launch.command}`" for i, launch in rows]
     return ["Start with:", *(f" {i:>2}  {launch.command}" for i, launch in rows)]

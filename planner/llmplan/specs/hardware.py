@@ -10,10 +10,10 @@ from llmplan.specs.record import Record, record
 
 GIB = 1 << 30
 
-NOMINAL_TO_USABLE = 0.98
-"""Share of the nominal memory that a driver reports where no observation is on record.
-Source: lowest observed / nominal over NVIDIA data-centre cards without ECC loss
-(0.984 A100-40, 0.989 A100-80, 0.990 H100, 0.991 B200), hardware table of 2026-11-21."""
+ASSUMED_SHARE = {"HBM": 0.98, "GDDR": 0.916}
+"""Share of the nominal memory taken as usable where no observation is on record: below the lowest
+observed / nominal of its memory type (HBM: 0.984 A100-40; GDDR, ECC on: 0.916 A10, 0.918 L4,
+0.923 L40S). Source: hardware table of 2026-11-21."""
 
 
 @record
@@ -58,8 +58,11 @@ class Accelerator(Record):
     def __post_init__(self) -> None:
         for name in ("memory_gib", "memory_bandwidth_gb_per_s", "usable_memory_gib", "tdp_w"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} must be above 0, or null when unknown")
+            if value is not None and not 0 < value < MAX_FACT:
+                raise ValueError(f"{name} must be above 0 and finite, or null when unknown")
+        capability = self.compute_capability or "sm_80"
+        if capability.startswith("sm_") and not _is_sm(capability):
+            raise ValueError(f"compute_capability is written as sm_80, not {capability}")
         usable, nominal = self.usable_memory_gib, self.memory_gib
         if usable is not None and nominal is not None and usable > nominal * 1.001:
             raise ValueError(
@@ -80,12 +83,18 @@ class Accelerator(Record):
         """Memory that driver and engine see, a share of the nominal if not observed [bytes]."""
         if self.usable_memory_gib is not None:
             return round(self.usable_memory_gib * GIB)
-        return None if self.memory_bytes is None else round(self.memory_bytes * NOMINAL_TO_USABLE)
+        return None if self.memory_bytes is None else round(self.memory_bytes * self.assumed_share)
+
+    @property
+    def assumed_share(self) -> float:
+        """Share of the nominal memory taken as usable when none was observed."""
+        kind = (self.memory_type or "").upper()
+        return ASSUMED_SHARE["HBM" if kind.startswith("HBM") else "GDDR"]
 
     @property
     def usable_memory_observed(self) -> bool:
-        """Whether the usable memory was read off a device and not derived."""
-        return self.usable_memory_gib is not None
+        """Whether the usable memory was read off a device; a note says how else it came."""
+        return self.usable_memory_gib is not None and self.usable_memory_note is None
 
     @property
     def memory_bandwidth_bytes_per_s(self) -> float | None:
@@ -99,8 +108,17 @@ class Accelerator(Record):
         text = self.compute_capability or ""
         if not text.startswith("sm_"):
             return None
-        digits = text.removeprefix("sm_")
+        digits = text.removeprefix("sm_").rstrip("af")
         return float(f"{digits[:-1]}.{digits[-1]}")
+
+
+MAX_FACT = 1e9
+"""Beyond any memory, bandwidth or power of a device, in the units of its file."""
+
+
+def _is_sm(capability: str) -> bool:
+    digits = capability.removeprefix("sm_").rstrip("af")
+    return digits.isascii() and digits.isdigit() and 2 <= len(digits) <= 4
 
 
 @record

@@ -179,6 +179,11 @@ class Setup(Record):
     warnings: tuple[Warning_, ...] = ()
     explanation: tuple[Term, ...] | None = None
 
+    @property
+    def requests_at_once(self) -> float:
+        """Requests that run at once on all data-parallel replicas together [requests]."""
+        return self.kv_cache.max_concurrency * self.dp
+
     def to_dict(self) -> dict[str, Any]:
         """Return the SETUP object of the contract; `explanation` only when asked for."""
         result = super().to_dict()

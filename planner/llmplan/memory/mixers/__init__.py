@@ -37,12 +37,17 @@ class Cache(NamedTuple):
     state_bits: int = 0
 
 
+Divisor = tuple[str, int, bool]
+"""What tensor parallelism must divide: name, count, whether more ranks than that replicate it."""
+
+
 class MixerRules(NamedTuple):
-    """The two lowerings of a mixer kind."""
+    """All that the rest of llmplan asks of a mixer kind."""
 
     tensors: Callable[[Any, int], list[Tensor]]
     cache: Callable[[Any, int], Cache | None]
     label: Callable[[Any], str]
+    divisors: Callable[[Any, int], list[Divisor]]
 
 
 _RULES: dict[str, MixerRules] = {}
@@ -54,11 +59,12 @@ def register(
     tensors: Callable[[Any, int], list[Tensor]],
     cache: Callable[[Any, int], Cache | None],
     label: Callable[[Any], str],
+    divisors: Callable[[Any, int], list[Divisor]],
 ) -> None:
     """Make a mixer kind known; a kind registered twice is a mistake."""
     if kind in _RULES:
         raise ValueError(f"mixer kind {kind} is registered twice")
-    _RULES[kind] = MixerRules(tensors, cache, label)
+    _RULES[kind] = MixerRules(tensors, cache, label, divisors)
 
 
 def kinds() -> list[str]:
@@ -74,6 +80,11 @@ def mixer_tensors(mixer: Mixer, hidden: int) -> list[Tensor]:
 def mixer_cache(mixer: Mixer, hidden: int) -> Cache | None:
     """Return what one mixer keeps per request, or None when it keeps nothing."""
     return _RULES[mixer.kind].cache(mixer, hidden)
+
+
+def mixer_divisors(mixer: Mixer, hidden: int) -> list[Divisor]:
+    """Return what tensor parallelism must divide in this mixer."""
+    return _RULES[mixer.kind].divisors(mixer, hidden)
 
 
 def mixer_label(mixer: Mixer) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmplan.memory.mixers import Cache, register
+from llmplan.memory.mixers import Cache, Divisor, register
 from llmplan.memory.tensor import COLUMNS, ROWS, Tensor, bias, linear, vector
 from llmplan.specs.mixers import Attention
 
@@ -84,4 +84,9 @@ def label(a: Attention) -> str:
     return f"chunked {a.chunk} {name}" if a.chunk else name
 
 
-register("attention", tensors=tensors, cache=cache, label=label)
+def divisors(a: Attention, hidden: int) -> list[Divisor]:
+    """Return heads, and KV heads, which are replicated past their number."""
+    return [("attention heads", a.heads, False), ("KV heads", a.kv_heads, True)]
+
+
+register("attention", tensors=tensors, cache=cache, label=label, divisors=divisors)

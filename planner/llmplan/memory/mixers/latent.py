@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmplan.memory.mixers import Cache, register
+from llmplan.memory.mixers import Cache, Divisor, register
 from llmplan.memory.tensor import COLUMNS, COPIES, ROWS, Tensor, bias, linear, vector
 from llmplan.specs.mixers import LatentAttention
 
@@ -73,4 +73,9 @@ def label(a: LatentAttention) -> str:
     return f"sparse {name}" if a.indexer_heads else name
 
 
-register("mla", tensors=tensors, cache=cache, label=label)
+def divisors(a: LatentAttention, hidden: int) -> list[Divisor]:
+    """Return heads: the latent is whole on every rank."""
+    return [("attention heads", a.heads, False)]
+
+
+register("mla", tensors=tensors, cache=cache, label=label, divisors=divisors)

@@ -146,20 +146,44 @@ def conv_cache(m: ShortConvolution, hidden: int) -> Cache:
     return Cache(conv_elements=hidden * (m.kernel - 1), state_units=hidden)
 
 
-register("mamba", tensors=mamba_tensors, cache=mamba_cache, label=lambda m: "Mamba")
-register("mamba2", tensors=mamba2_tensors, cache=mamba2_cache, label=lambda m: "Mamba-2")
 register(
-    "gated_delta_net", tensors=delta_tensors, cache=delta_cache, label=lambda m: "gated delta net"
+    "mamba",
+    tensors=mamba_tensors,
+    cache=mamba_cache,
+    label=lambda m: "Mamba",
+    divisors=lambda m, hidden: [("state channels", m.inner_size, False)],
+)
+register(
+    "mamba2",
+    tensors=mamba2_tensors,
+    cache=mamba2_cache,
+    label=lambda m: "Mamba-2",
+    divisors=lambda m, hidden: [
+        ("state heads", m.heads, False),
+        *([] if m.groups == 1 else [("state groups", m.groups, False)]),
+    ],
+)
+register(
+    "gated_delta_net",
+    tensors=delta_tensors,
+    cache=delta_cache,
+    label=lambda m: "gated delta net",
+    divisors=lambda m, hidden: [
+        ("linear-attention key heads", m.key_heads, False),
+        ("linear-attention value heads", m.value_heads, False),
+    ],
 )
 register(
     "lightning_attention",
     tensors=lightning_tensors,
     cache=lightning_cache,
     label=lambda m: "lightning attention",
+    divisors=lambda m, hidden: [("attention heads", m.heads, False)],
 )
 register(
     "short_convolution",
     tensors=conv_tensors,
     cache=conv_cache,
     label=lambda m: f"short convolution {m.kernel}",
+    divisors=lambda m, hidden: [("convolution channels", hidden, False)],
 )

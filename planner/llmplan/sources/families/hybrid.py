@@ -54,7 +54,12 @@ def jamba(c: Config) -> Plain:
 
 
 def _state_bits(c: Config) -> Plain:
-    dtype = c.get("mamba_ssm_cache_dtype") or c.get("mamba_ssm_dtype")
+    """Return the state's width; engines keep Nemotron-H's in float32 when it says nothing.
+
+    Source: vLLM 0.33.0 model_executor/models/config.py, NemotronHForCausalLMConfig.
+    """
+    silent = "float32" if c.get("model_type") == "nemotron_h" else None
+    dtype = c.get("mamba_ssm_cache_dtype") or c.get("mamba_ssm_dtype") or silent
     return {"state_bits": 32} if dtype == "float32" else {}
 
 
