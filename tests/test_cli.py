@@ -17,7 +17,7 @@ FIT = ("fit", "mixtral-8x7b", "--gpu", "a100-40g")
 SETUP_KEYS = [
     "engine", "engine_version", "weight_format", "kv_format", "gpu", "gpus", "tp", "pp", "dp",
     "ep", "fits", "supported", "reason", "remedies", "memory_per_gpu", "kv_cache",
-    "max_context_tokens", "performance", "quality", "cost", "launch", "warnings",
+    "max_context_tokens", "max_num_seqs", "performance", "quality", "cost", "launch", "warnings",
 ]  # fmt: skip
 
 

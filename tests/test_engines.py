@@ -73,11 +73,21 @@ def test_mixtral_on_one_a100_40g() -> None:
         ("llama-3.1-8b", "v100-32g", {"engine": "llama.cpp", "weight_format": "gguf:Q4_K_M"}, True),
         ("llama-3.1-8b", "t4", {"weight_format": "bf16"}, False),  # no bf16 below sm_80
         ("llama-3.1-8b", "t4", {"weight_format": "awq"}, True),
-        ("llama-3.1-8b", "a100-40g", {"weight_format": "nvfp4"}, False),
+        ("llama-3.1-8b", "v100-32g", {"weight_format": "nvfp4"}, False),
+        ("llama-3.1-8b", "a100-40g", {"weight_format": "nvfp4"}, True),  # Marlin, weights only
         ("llama-3.1-8b", "b200", {"weight_format": "nvfp4"}, True),
+        ("gemma-2-9b", "t4", {"gpus": 4}, False),  # refused in float16
+        ("deepseek-v3", "h200", {"gpus": 8, "kv_format": "int8"}, False),  # no MLA kernel
+        ("deepseek-v3.2", "a100-80g-sxm", {"gpus": 16}, False),  # sparse MLA from sm_90 on
+        ("llama-3.1-8b", "h100-sxm", {"block_size": 7}, False),
+        ("llama-3.1-8b", "gaudi3", {"engine": "llama.cpp", "weight_format": "Q8_0"}, False),
+        ("t0pp", "a100-40g", {"engine": "llama.cpp", "weight_format": "Q8_0"}, False),
+        ("opt-1.3b", "a100-40g", {"context_tokens": 4096}, False),  # positions end
+        ("deepseek-v3", "h200", {"gpus": 8, "context_tokens": 262_144}, False),  # YaRN already
         ("llama-3.1-8b", "a100-40g", {"weight_format": "gguf:Q4_K_M"}, False),  # gone in 0.33
         ("llama-3.1-8b", "h100-sxm", {"kv_format": "fp8"}, True),
-        ("llama-3.1-8b", "a100-40g", {"kv_format": "fp8"}, False),
+        ("llama-3.1-8b", "a100-40g", {"kv_format": "fp8"}, True),  # FlashInfer
+        ("llama-3.1-8b", "t4", {"weight_format": "awq", "kv_format": "fp8"}, False),
         ("llama-3.1-8b", "m4-max-40c-64g", {}, False),
         ("llama-3.1-8b", "mi300x", {}, True),
         ("t0pp", "h100-sxm", {}, False),
@@ -164,9 +174,8 @@ def test_context_beyond_the_model_warns_and_starts_stretched() -> None:
     words = shlex.split(setup.launch.command or "")
     rope = json.loads(words[words.index("--hf-overrides") + 1])["rope_parameters"]
     assert rope["factor"] == 2.0
-    learned = llmplan.estimate("opt-1.3b", "a100-40g", context_tokens=4096)
-    assert learned.launch is not None
-    assert learned.launch.command is None
+    override = json.loads(words[words.index("--hf-overrides") + 1])
+    assert override["max_position_embeddings"] == 65_536  # vLLM does not scale it for YaRN
 
 
 def test_commands_quote_what_a_file_may_say() -> None:
@@ -177,7 +186,8 @@ def test_commands_quote_what_a_file_may_say() -> None:
     launch = llmplan.estimate(model, "a100-40g").launch
     assert launch is not None
     words = shlex.split(launch.command or "")
-    assert words[2] == "a/b; rm -rf $HOME `id` '\n"
+    assert words[2] == "a/b; rm -rf $HOME `id` '"
+    assert "\n" not in (launch.command or "")
 
 
 def test_engines_refuse_versions_they_do_not_know() -> None:
@@ -194,3 +204,149 @@ def test_unused_devices_are_never_claimed() -> None:
     """Five devices and 32 heads: tp 1 x pp 5 uses all, and no setup says more than five."""
     setup = llmplan.estimate("mixtral-8x7b", "a100-40g", gpus=5)
     assert (setup.tp, setup.pp, setup.gpus) == (1, 5, 5)
+
+
+def test_a_pool_given_outright_does_not_make_weights_fit() -> None:
+    setup = llmplan.estimate("llama-3.1-70b", "rtx-4090", kv_cache_memory_bytes=GIB)
+    assert not setup.fits
+    assert setup.launch is not None
+    assert setup.launch.command is None
+    assert setup.max_context_tokens == 0
+
+
+def test_llama_cpp_splits_layers_its_own_way() -> None:
+    """Log of Llama-3-70B on two devices: KV buffers of 1312 and 1248 MiB, 41 and 39 layers."""
+    setup = llmplan.estimate(
+        "llama-3-70b", "a100-80g-sxm", engine="llama.cpp", gpus=2, weight_format="gguf:Q4_K_M",
+        context_tokens=8192, concurrency=1,
+    )  # fmt: skip
+    assert setup.memory_per_gpu.kv_cache_bytes == 1312 * 2**20
+
+
+def test_llama_cpp_reserves_what_its_command_asks_for() -> None:
+    """Pool, capacity, concurrency and command say the same number of slots."""
+    setup = llmplan.estimate(
+        "llama-3.1-8b", "rtx-4090", engine="llama.cpp", weight_format="gguf:Q8_0", concurrency=4
+    )
+    assert setup.launch is not None
+    assert "-c 32768 -np 4" in (setup.launch.command or "")
+    assert setup.kv_cache.max_concurrency == 4
+    assert setup.kv_cache.capacity_tokens == 32_768
+    assert setup.memory_per_gpu.kv_cache_bytes == 32_768 * 131_072
+
+
+def test_main_gguf_file_leaves_the_vision_tower_out() -> None:
+    """Measured: Gemma-3-4B Q4_K_M has a model size of 2,368 MiB (llama.cpp's own log)."""
+    from llmplan.memory.formats import weight_format
+    from llmplan.memory.weights import weight_bytes
+
+    model = llmplan.load_model("gemma-3-4b")
+    size = weight_bytes(model, weight_format("gguf:Q4_K_M"))
+    assert size.text == pytest.approx(2_368 * 2**20, rel=0.005)
+    assert size.total - size.text == size.vision > 0
+
+
+def test_windows_keep_what_vllm_holds_in_flight() -> None:
+    """SlidingWindowSpec: window - 1 and every batch in flight, in pages, and one more page."""
+    from llmplan.engines.vllm_paging import Kind, pages_of
+    from llmplan.memory.mixers import Cache
+
+    sliding = Kind(Cache(heads=1, key_dim=8, value_dim=8, limit=128), 4, 256.0, 16)
+    assert pages_of(sliding, tokens=100_000, in_flight=2048) == -(-(127 + 2048) // 16) + 1
+    assert pages_of(sliding, tokens=64, in_flight=2048) == 64 // 16 + 1
+    chunked = Kind(Cache(heads=1, key_dim=8, value_dim=8, limit=8192, chunked=True), 4, 256.0, 16)
+    assert pages_of(chunked, tokens=100_000, in_flight=2048) == (8192 + 2048) // 16
+
+
+def test_states_without_attention_take_one_page() -> None:
+    """No prefix caching without attention: Mamba-2.8B keeps conv and state once a request."""
+    setup = llmplan.estimate("mamba-2.8b", "rtx-4090")
+    one = 64 * 2 * (5120 * 16 + 5120 * 3)
+    pool = setup.memory_per_gpu.kv_cache_bytes
+    assert setup.kv_cache.max_concurrency == pytest.approx(pool / one, rel=1e-3)
+
+
+def test_gb10_is_no_h100() -> None:
+    """vLLM get_batch_defaults keeps compute capability 12.1 at 2,048 tokens and 256 sequences."""
+    assert llmplan.estimate("qwen3-0.6b", "dgx-spark").max_num_seqs == 256
+
+
+def test_vocabulary_is_divided_as_padded() -> None:
+    """vLLM divides the vocabulary padded to 64: 100,352 rows of Phi-4 do not take tp 5."""
+    assert llmplan.estimate("phi-4", "rtx-4090", gpus=5).tp != 5
+    with pytest.raises(IllegalParallelism, match="vocabulary"):
+        llmplan.estimate("phi-4", "rtx-4090", tp=5)
+
+
+def test_concurrency_beyond_the_default_widens_the_engine() -> None:
+    setup = llmplan.estimate("qwen3-0.6b", "a100-40g", context_tokens=512, concurrency=300)
+    assert setup.max_num_seqs == 300
+    assert setup.launch is not None
+    assert "--max-num-seqs 300" in (setup.launch.command or "")
+    few = llmplan.estimate("qwen3-0.6b", "h200", max_num_seqs=4, concurrency=64)
+    assert few.requests_at_once == 4
+    assert "requests_queue" in [w.code for w in few.warnings]
+
+
+def test_formats_that_are_not_the_checkpoints_own_say_their_dtype() -> None:
+    launch = llmplan.estimate("llama-3.1-8b", "h100-sxm", weight_format="fp32").launch
+    assert launch is not None
+    assert "--dtype float32" in (launch.command or "")
+    dequantized = llmplan.estimate("gpt-oss-20b", "h200", weight_format="bf16")
+    assert "no_published_artifact" in [w.code for w in dequantized.warnings]
+
+
+def test_several_nodes_are_said() -> None:
+    setup = llmplan.estimate("llama-3.1-405b", "h100-sxm", gpus=16)
+    assert "several_nodes" in [w.code for w in setup.warnings]
+
+
+def test_large_clusters_take_the_largest_legal_split() -> None:
+    setup = llmplan.estimate("mixtral-8x7b", "a100-40g", gpus=1024)
+    assert setup.gpus == 512  # tp 32 x pp 16
+
+
+def test_kv_replication_needs_a_multiple() -> None:
+    with pytest.raises(IllegalParallelism, match="KV heads"):
+        llmplan.estimate("qwen2.5-7b", "a100-40g", tp=7)
+
+
+def test_measured_weights_and_tokens(shared: Path) -> None:
+    """Public start-up logs: weights within 1 % (median), KV bytes a token within 0.5 % (97 %)."""
+    from statistics import median
+
+    from llmplan.errors import LlmplanError
+    from llmplan.memory.formats import weight_format
+    from llmplan.memory.kv_cache import layer_token_bytes
+    from llmplan.memory.weights import stage_bytes, weight_bytes
+
+    lines = (shared / "data/measurements/memory.jsonl").read_text().splitlines()
+    errors: dict[str, list[float]] = {
+        "weights": [],
+        "kv_bytes_per_token": [],
+        "gguf_model_size": [],
+    }
+    for row in map(json.loads, lines):
+        try:
+            model = llmplan.load_model(row["model"])
+            fmt = weight_format(row["weight_format"] or "bf16")
+        except LlmplanError:
+            continue  # models and formats that this version does not have
+        measured, tp, pp = row["expected"], row["tp"] or 1, row["pp"] or 1
+        if row["engine"] == "vllm" and "weights" in measured:
+            size = max(stage_bytes(weight_bytes(model, fmt, tp=tp, pad_vocab=True), pp))
+            errors["weights"].append(abs(size / measured["weights"] - 1))
+        if row["engine"] == "vllm" and "kv_bytes_per_token" in measured:
+            kv = kv_format(row["kv_format"] or "bf16")
+            groups = cached_layers(model)
+            size = sum(layer_token_bytes(g.cache, kv, tp=tp) * len(g.layers) for g in groups) / pp
+            errors["kv_bytes_per_token"].append(abs(size / measured["kv_bytes_per_token"] - 1))
+        if "gguf_model_size" in measured and row["engine"] == "llama.cpp" and fmt.gguf_preset:
+            size = weight_bytes(model, fmt).text
+            errors["gguf_model_size"].append(abs(size / measured["gguf_model_size"] - 1))
+    assert all(len(e) >= 25 for e in errors.values())
+    assert median(errors["weights"]) <= 0.01
+    assert sum(e <= 0.005 for e in errors["kv_bytes_per_token"]) >= 0.97 * len(
+        errors["kv_bytes_per_token"]
+    )
+    assert median(errors["gguf_model_size"]) <= 0.001

@@ -75,11 +75,14 @@ def fit(model: Model | str, gpu: Accelerator | str, **options: Any) -> Answer:
 
 def estimate(model: Model | str, gpu: Accelerator | str, **options: Any) -> Setup:
     """Return one setup exactly as the options say; options as for `fit`."""
+    from llmplan.catalog.resolve import all_accelerators
     from llmplan.planning.estimate import estimate_setup
     from llmplan.planning.request import make_options
 
     found_model, _, found_gpu, options = _found(model, gpu, options)
-    return estimate_setup(found_model, found_gpu, make_options(**options))
+    return estimate_setup(
+        found_model, found_gpu, make_options(**options), _lazily(all_accelerators)
+    )
 
 
 def _found(
@@ -91,12 +94,26 @@ def _found(
     if isinstance(model, str):
         found = find_model(model)
         model, notes = found.model, (found.note,) if found.note else ()
+        if found.weight_format and options.get("weight_format") is None:
+            options = {**options, "weight_format": found.weight_format}
     if isinstance(gpu, str):
         device = find_gpu(gpu)
         gpu = device.gpu
         if device.devices is not None and options.get("gpus") is None:
             options = {**options, "gpus": device.devices}
+    _check_types(model, gpu)
     return model, notes, gpu, {k: v for k, v in options.items() if v is not None}
+
+
+def _check_types(model: object, gpu: object) -> None:
+    from llmplan.errors import InputError
+    from llmplan.specs.hardware import Accelerator
+    from llmplan.specs.model import Model
+
+    if not isinstance(model, Model):
+        raise InputError(f"The model must be a Model or a name, not {type(model).__name__}.")
+    if not isinstance(gpu, Accelerator):
+        raise InputError(f"The device must be an Accelerator or a name, not {type(gpu).__name__}.")
 
 
 class _lazily:

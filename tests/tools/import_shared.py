@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "planner"))
 
 from llmplan.catalog.names import normalise  # noqa: E402
 from llmplan.memory.parameters import parameter_count  # noqa: E402
-from llmplan.sources.config_json import architecture_from_config, text_config  # noqa: E402
+from llmplan.sources.config_json import architecture_from_config, rope_facts, text_config  # noqa: E402
 from llmplan.specs.model import model_from_dict  # noqa: E402
 
 TODAY = "2026-11-21"
@@ -152,7 +152,7 @@ MODELS: list[tuple[str, str, str, str, list[str], list[str]]] = [
     ("google-bert/bert-base-uncased", "bert-base", "bert", "BERT base uncased", [], ["bert"]),
     ("google-bert/bert-large-uncased", "bert-large", "bert", "BERT large uncased", [], []),
     ("ai21labs/Jamba-v0.1", "jamba-v0.1", "jamba", "Jamba v0.1",
-     ["ai21labs/AI21-Jamba-Mini-1.6"], ["jamba"]),
+     [], ["jamba"]),
     ("state-spaces/mamba-2.8b-hf", "mamba-2.8b", "mamba", "Mamba 2.8B", [], []),
     ("nvidia/NVIDIA-Nemotron-Nano-9B-v2", "nemotron-nano-9b-v2", "nemotron",
      "Nemotron Nano 9B v2", [], []),
@@ -167,6 +167,9 @@ MODELS: list[tuple[str, str, str, str, list[str], list[str]]] = [
     ("xai-org/grok-1", "grok-1", "grok", "Grok-1", [], ["grok"]),
     ("allenai/OLMo-2-1124-7B-Instruct", "olmo-2-7b", "olmo", "OLMo 2 7B Instruct", [], []),
 ]  # fmt: skip
+
+# vLLM recipes (vllm-project/recipes@8959cf6) or auto_map without a class in transformers.
+TRUST_REMOTE_CODE = ("kimi-k2", "chatglm3-6b")
 
 # Facts that the shared configs lack, each with where it stands.
 LLAMA4_VISION = {
@@ -188,6 +191,9 @@ OVERRIDES: dict[str, tuple[dict[str, Any], str]] = {
     "jamba-v0.1": ({"max_position_embeddings": 262144}, "arXiv:2403.19887 (Jamba: 256K tokens)"),
     "gemma-2b": ({"max_position_embeddings": 8192}, "arXiv:2403.08295 (Gemma: 8192)"),
     "gemma-7b": ({"max_position_embeddings": 8192}, "arXiv:2403.08295 (Gemma: 8192)"),
+    "llama-2-13b": ({"max_position_embeddings": 4096}, "arXiv:2307.09288 (Llama 2: 4k tokens)"),
+    "yi-34b": ({"max_position_embeddings": 4096}, "config of 01-ai/Yi-34B, shared facts"),
+    "smollm2-1.7b": ({"max_position_embeddings": 8192}, "arXiv:2502.02737 (SmolLM2: 8k tokens)"),
     "llama-4-scout": ({"vision_config": LLAMA4_VISION},
                       "transformers Llama4VisionConfig and the published parameter count"),
 }  # fmt: skip
@@ -266,15 +272,17 @@ def model_entry(shared: Path, row: tuple[Any, ...], artifacts: list[dict[str, An
         "license": config.get("_license"), "released": config.get("_release_date"),
         "context_tokens": text.get("max_position_embeddings"),
     }  # fmt: skip
-    theta = text.get("rope_theta") or (text.get("rope_parameters") or {}).get("rope_theta")
-    if theta:
-        entry["rope_theta"] = float(theta)
+    entry |= rope_facts(config)
+    if id in TRUST_REMOTE_CODE:
+        entry["trust_remote_code"] = True
     if aliases:
         entry["aliases"] = aliases
     if usual:
         entry["usual_for"] = usual
     entry |= {"native_format": parts.pop("native_format"), **parts}
     confidence = config["_confidence"]
+    if not any(text.get(k) for k in ("torch_dtype", "dtype", "quantization_config")):
+        entry["notes"] = ["the config at hand states no dtype: taken as 16 bits"]
     if config["_params_published"]:
         entry["published"] = {
             "parameters": config["_params_published"],
@@ -286,7 +294,9 @@ def model_entry(shared: Path, row: tuple[Any, ...], artifacts: list[dict[str, An
             entry["published"] |= {"difference": difference, "why": DIFFERENCES[id]}
     if confidence.startswith(("assembled", "computed", "sibling")):
         entry["unverified"] = ["architecture"]
-        entry["notes"] = [f"shapes without a published count to compare: {confidence}"]
+        entry.setdefault("notes", []).append(
+            f"shapes without a published count to compare: {confidence}"
+        )
     found = [a for a in artifacts if a["model"] == hub]
     if found:
         entry["artifacts"] = [artifact(a) for a in found]
@@ -323,7 +333,7 @@ GPUS = """
     rtx-3090ti rtx-4060 rtx-4060ti-8g rtx-4060ti-16g rtx-4070 rtx-4070ti rtx-4080 rtx-4090
     rtx-4090d rtx-5060ti-16g rtx-5070 rtx-5070ti rtx-5080 rtx-5090
     dgx-spark jetson-agx-orin-64g
-    mi100 mi210 mi250x mi300x mi308x mi325x mi350x mi355x rx-7900xtx rx-9070xt w7900 r9700
+    mi100 mi210 mi300x mi308x mi325x mi350x mi355x rx-7900xtx rx-9070xt w7900 r9700
     strix-halo
     m1-max-32g m1-max-64g m2-ultra-192g m3-max-40c-64g m3-max-40c-128g m3-ultra-512g m4-16g
     m4-pro-48g m4-max-40c-64g m4-max-40c-128g

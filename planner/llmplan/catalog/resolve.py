@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import NamedTuple
 
 from llmplan.catalog.names import close_names, normalise
 from llmplan.catalog.store import Store, open_store
 from llmplan.errors import AmbiguousName, InputError, UnknownName
-from llmplan.specs.hardware import Accelerator, accelerator_from_dict, node_from_dict
+from llmplan.specs.hardware import Accelerator, Node, accelerator_from_dict, node_from_dict
 from llmplan.specs.model import Model, model_from_dict
 
 _store: Store | None = None
@@ -23,10 +24,11 @@ def store() -> Store:
 
 
 class FoundModel(NamedTuple):
-    """A model and, when the name did not say which checkpoint, a note that does."""
+    """A model, with a note where the name meant another checkpoint, and the format it implies."""
 
     model: Model
     note: str | None = None
+    weight_format: str | None = None
 
 
 class FoundGpu(NamedTuple):
@@ -39,32 +41,59 @@ class FoundGpu(NamedTuple):
 
 def find_model(name: str) -> FoundModel:
     """Return the model of a name or of a file (YAML, config.json, a folder with one)."""
+    _check_name(name, "model")
     if _is_path(name):
         from llmplan.catalog.user_files import model_from_path
 
         return FoundModel(model_from_path(name))
     ids = _lookup("models", name)
     if ids:
-        return FoundModel(model_from_dict(store().entry("models", ids[0])))
+        return _as_named(model_from_dict(store().entry("models", ids[0])), name)
     usual = store().groups("models").get(normalise(name))
     if usual:
         model = model_from_dict(store().entry("models", usual[0]))
         return FoundModel(model, f"{name} is read as {model.name} ({model.hub_id}).")
+    if "\x00" not in name and os.path.exists(os.path.join(name, "config.json")):
+        return find_model(os.path.join(name, "config.json"))
     raise _unknown("models", name, "model", "llmplan models")
+
+
+def _as_named(model: Model, name: str) -> FoundModel:
+    """Return the model as the checkpoint that was named: an alias is served under its own id."""
+    key = normalise(name)
+
+    def is_named(hub_id: str) -> bool:
+        return key in (normalise(hub_id), normalise(hub_id.rpartition("/")[2]))
+
+    if key == normalise(model.id) or is_named(model.hub_id or model.id):
+        return FoundModel(model)
+    for artifact in model.artifacts:
+        if is_named(artifact.hub_id) and artifact.format != "gguf":
+            return FoundModel(
+                model, f"{artifact.hub_id} is {model.name} in {artifact.format}.", artifact.format
+            )
+    for alias in model.aliases:
+        if "/" in alias and is_named(alias):
+            served = replace(model, hub_id=alias, artifacts=())
+            return FoundModel(served, f"{alias} has the shapes of {model.name}.")
+    return FoundModel(model)
 
 
 def find_gpu(name: str) -> FoundGpu:
     """Return the device of a name (`a100-40g`, `a100-40g*8`), a node's name or a YAML file."""
+    _check_name(name, "device")
     if "," in name:
         raise InputError(
-            f"{name!r} mixes devices, which this version does not plan.",
+            f"{name[:80]!r} mixes devices, which this version does not plan.",
             "Give one device, with a count: rtx-3090*2.",
         )
     base, star, digits = name.rpartition("*")
     if star:
-        if not digits.strip().isdigit():
-            raise InputError(f"{name!r} has no count after '*'.", "Write it as rtx-3090*2.")
-        return FoundGpu(find_gpu(base).gpu, int(digits))
+        digits = digits.strip()
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 6) or "*" in base:
+            raise InputError(f"{name[:80]!r} has no count after '*'.", "Write it as rtx-3090*2.")
+        found = find_gpu(base)
+        return found._replace(devices=int(digits) * (found.devices or 1))
     if _is_path(name):
         from llmplan.catalog.user_files import gpu_from_path
 
@@ -72,9 +101,8 @@ def find_gpu(name: str) -> FoundGpu:
     ids = _lookup("gpus", name)
     if ids:
         return FoundGpu(load_accelerator(ids[0]))
-    nodes = _lookup("nodes", name)
-    if nodes:
-        node = node_from_dict(store().entry("nodes", nodes[0]))
+    node = find_node(name)
+    if node is not None:
         return FoundGpu(load_accelerator(node.gpu), node.gpu_count, node.id)
     members = store().groups("gpus").get(normalise(name), [])
     if len(members) == 1:
@@ -84,6 +112,17 @@ def find_gpu(name: str) -> FoundGpu:
             f"{name!r} means several devices: {', '.join(sorted(members))}.", "Name one of them."
         )
     raise _unknown("gpus", name, "device", "llmplan gpus")
+
+
+def find_node(name: str) -> Node | None:
+    """Return the node of a name, or None."""
+    ids = _lookup("nodes", name)
+    return node_from_dict(store().entry("nodes", ids[0])) if ids else None
+
+
+def _check_name(name: object, what: str) -> None:
+    if not isinstance(name, str):
+        raise InputError(f"A {what} is named by text, not by {type(name).__name__}.")
 
 
 def load_accelerator(id: str) -> Accelerator:

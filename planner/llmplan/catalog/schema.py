@@ -60,6 +60,7 @@ def validate(data: Any, kind: str, *, where: str, lines: Lines | None = None) ->
     try:
         if not isinstance(data, dict):
             raise _ProblemError((), "not a mapping of keys to values")
+        _refuse_absurd(data, ())
         plain = _model_parts(data) if kind == "models" else data
         return _adapt(_RECORDS[kind], plain, ())
     except _ProblemError as e:
@@ -67,6 +68,30 @@ def validate(data: Any, kind: str, *, where: str, lines: Lines | None = None) ->
         field = ".".join(str(p) for p in e.at)
         place = f"{where}:{line}" if line else where
         raise CatalogFileError(f"{place}: {field + ': ' if field else ''}{e}.") from None
+
+
+MAX_NUMBER = 1 << 50
+"""Beyond any count in a model or device."""
+
+MAX_TEXT = 2000
+_ID = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_")
+
+
+def _refuse_absurd(value: Any, at: At) -> None:
+    """Refuse numbers and texts that no fact is: infinite, enormous, with control characters."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_absurd(item, (*at, key))
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            _refuse_absurd(item, (*at, i))
+    elif isinstance(value, (int, float)) and not abs(value) <= MAX_NUMBER:
+        raise _ProblemError(at, "is not a number that a fact could be")
+    elif isinstance(value, str):
+        if len(value) > MAX_TEXT or not value.isprintable():
+            raise _ProblemError(at, "is longer than a fact, or has control characters")
+        if at == ("id",) and (not set(value) <= _ID or not value.strip(".-_")):
+            raise _ProblemError(at, "is made of a-z, 0-9, '.', '-' and '_': rename it")
 
 
 def _line(at: At, lines: Lines | None) -> int | None:
@@ -99,7 +124,11 @@ def _adapt(cls: type, data: Any, at: At) -> Any:
         first = min(
             e.errors(include_url=False), key=lambda found: found["type"] not in _UNKNOWN_KEY
         )
-        raise _ProblemError((*at, *first["loc"]), _message(first, cls)) from None
+        where, message = (*at, *first["loc"]), _message(first, cls)
+        named = message.partition(" ")[0]
+        if first["type"] == "value_error" and named in data:
+            where = (*where, named)  # __post_init__ says the field first
+        raise _ProblemError(where, message) from None
 
 
 _UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden")
@@ -160,7 +189,7 @@ def _kinded(data: Any, types: dict[str, Any], at: At) -> Any:
     if not isinstance(data, dict):
         raise _ProblemError(at, "must be a mapping with a kind")
     kind = data.get("kind")
-    if kind not in types:
+    if not isinstance(kind, str) or kind not in types:
         raise _ProblemError((*at, "kind"), f"{kind!r} is none of {', '.join(sorted(types))}")
     return _adapt(types[kind], data, at)
 
@@ -179,7 +208,8 @@ def _layers(runs: Any, at: At, depth: int = 0) -> tuple[str, ...]:
             count = run["repeat"]
         else:
             name, _, digits = str(run).partition("*")
-            inner, count = (name,), int(digits) if digits.isdigit() else (0 if digits else 1)
+            counted = digits.isascii() and digits.isdigit() and len(digits) <= 6
+            inner, count = (name,), int(digits) if counted else (0 if digits else 1)
         if not 1 <= count <= MAX_LAYERS or len(names) + count * len(inner) > MAX_LAYERS:
             raise _ProblemError(
                 (*at, i), f"the count must be between 1 and {MAX_LAYERS} layers in all"

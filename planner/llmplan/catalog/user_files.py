@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from llmplan.catalog.reading import read_bounded
 from llmplan.errors import CatalogFileError, InputError
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.model import Model
@@ -41,13 +42,9 @@ def gpu_from_path(name: str) -> Accelerator:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object, bounded in size and depth, or one clear error."""
+    text = read_bounded(path, MAX_CONFIG_BYTES)
     try:
-        size = path.stat().st_size
-        if size > MAX_CONFIG_BYTES:
-            raise CatalogFileError(f"{path}: {size:,} bytes is no config.json.", None)
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise InputError(f"{path}: {(e.strerror or str(e)).lower()}.", None) from None
+        data = json.loads(text)
     except (ValueError, RecursionError) as e:
         reason = "nested too deep" if isinstance(e, RecursionError) else str(e)[:120]
         raise CatalogFileError(f"{path}: not valid JSON: {reason}.", None) from None
@@ -59,13 +56,14 @@ def read_json(path: Path) -> dict[str, Any]:
 def model_from_config(config: dict[str, Any], path: Path) -> Model:
     """Return the model that a config.json describes."""
     from llmplan.catalog.schema import validate
-    from llmplan.sources.config_json import architecture_from_config
+    from llmplan.sources.config_json import architecture_from_config, rope_facts
 
     try:
         architecture = architecture_from_config(config)
     except (TypeError, ValueError, AttributeError, ZeroDivisionError, IndexError) as e:
         raise CatalogFileError(f"{path}: {type(e).__name__}: {str(e)[:120]}.", None) from None
-    classes = config.get("architectures") or [""]
+    listed = config.get("architectures")
+    classes = listed if isinstance(listed, list) and listed else [""]
     name = str(config.get("_name_or_path") or path.resolve().parent.name or "model")
     context = config.get("max_position_embeddings")
     text = config.get("text_config")
@@ -76,12 +74,13 @@ def model_from_config(config: dict[str, Any], path: Path) -> Model:
         "name": name,
         "family": str(config["model_type"]),
         "hub_id": None,
+        "path": str(path.resolve().parent),
         "model_type": str(config["model_type"]),
         "architecture": str(classes[0]),
         "license": None,
         "released": None,
         "context_tokens": context,
-        "rope_theta": (text if isinstance(text, dict) else config).get("rope_theta"),
+        **rope_facts(config),
         "sources": [{"facts": ["architecture"], "ref": str(path)}],
         **architecture,
     }

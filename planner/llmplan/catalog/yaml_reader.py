@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from llmplan.errors import CatalogFileError, InputError
+from llmplan.catalog.reading import read_bounded
+from llmplan.errors import CatalogFileError
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 24
@@ -21,17 +22,7 @@ _SCALARS = tuple(_CORE + name for name in ("str", "int", "float", "bool", "null"
 
 def read_yaml(path: Path) -> tuple[Any, Lines]:
     """Return the data of a YAML file and the line of each value, or one clear error."""
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise CatalogFileError(
-                f"{path}: {size:,} bytes is more than a catalogue file may have."
-            )
-        text = path.read_text(encoding="utf-8")
-    except OSError as e:
-        raise InputError(f"{path}: {(e.strerror or str(e)).lower()}.") from None
-    except UnicodeDecodeError:
-        raise CatalogFileError(f"{path}: not UTF-8 text.") from None
+    text = read_bounded(path, MAX_BYTES)
     return parse_yaml(text, str(path))
 
 

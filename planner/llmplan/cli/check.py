@@ -26,7 +26,8 @@ def command(files: tuple[str, ...], format: str, as_json: bool, offline: bool, q
     paths = expand([Path(f) for f in files])
     if not paths:
         raise InputError("No YAML files there.", "Give files or folders with .yaml files.")
-    faults = check_files(paths)
+    alone = frozenset(Path(f) for f in files if not Path(f).is_dir())
+    faults = check_files(paths, alone=alone)
     if as_json or format == "json":
         errors = [{"message": e.message, "hint": e.hint} for e in faults]
         click.echo(to_json({"checked": len(paths), "faults": errors}))

@@ -16,17 +16,15 @@ def command(words: tuple[str, ...], format: str, as_json: bool, offline: bool, q
 
     Example: llmplan gpus a100 ; llmplan gpus show h100-sxm
     """
-    from llmplan.catalog.resolve import all_accelerators, find_gpu, store
+    from llmplan.catalog.resolve import all_accelerators, find_gpu, find_node, store
     from llmplan.render import catalog
     from llmplan.render.records import to_json
 
     format = "json" if as_json else format
     name = show_name(words)
     if name is not None:
-        gpu = find_gpu(name).gpu
-        known = gpu.id in store().ids("gpus")
-        facts = store().entry("gpus", gpu.id) if known else catalog.gpu_row(gpu)
-        click.echo(to_json(facts) if format == "json" else catalog.gpu_text(gpu, facts))
+        thing = find_node(name) or find_gpu(name).gpu
+        click.echo(to_json(thing.to_dict()) if format == "json" else catalog.facts_text(thing))
         return
     query = [w.casefold() for w in words]
     found = [
@@ -34,6 +32,11 @@ def command(words: tuple[str, ...], format: str, as_json: bool, offline: bool, q
         for g in all_accelerators()
         if all(w in f"{g.id} {g.name} {g.vendor} {g.architecture}".casefold() for w in query)
     ]
+    nodes = [n for n in store().ids("nodes") if query and all(w in n for w in query)]
+    if nodes and format == "table":
+        click.echo("Nodes: " + ", ".join(nodes))
+    if nodes and not found:
+        return
     if not found:
         raise none_found("gpu", " ".join(words))
     rows = [catalog.gpu_row(g) for g in found]

@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -59,8 +60,9 @@ def run(argv: Sequence[str] | None = None) -> None:
     args = list(sys.argv[1:] if argv is None else argv)
     gc.disable()  # one short run: collecting costs start-up time and frees nothing needed
     try:
-        code = _run(args)
-        sys.stdout.flush()
+        code = _run(args or ["--help"])
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         _silence_stdout()
         code = 0
@@ -81,7 +83,7 @@ def _run(args: list[str]) -> int:
     except SystemExit:  # click's own answer to a closed pipe, and its only one here
         return 0
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
+        _say("Interrupted.")
         return INTERRUPTED
     except click.ClickException as e:
         where = getattr(e, "ctx", None)
@@ -93,10 +95,16 @@ def _report(error: LlmplanError, args: list[str]) -> int:
     if _wants_json(args):
         import json
 
-        click.echo(json.dumps({"error": error.to_dict()}, ensure_ascii=False, indent=2))
+        click.echo(json.dumps({"error": error.to_dict()}, indent=2))
     else:
-        click.echo(f"llmplan: {error.one_line()}", err=True)
+        _say(f"llmplan: {error.one_line()}")
     return error.exit_code
+
+
+def _say(text: str) -> None:
+    """Print a line on stderr; where that cannot be written, the exit code still speaks."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 def _wants_json(args: list[str]) -> bool:
@@ -112,5 +120,6 @@ def _sentence(text: str) -> str:
 
 
 def _silence_stdout() -> None:
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
+    if sys.stdout is not None:
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())

@@ -92,6 +92,7 @@ class Plan(NamedTuple):
     fits: bool
     request_bytes: float
     overheads: Overheads
+    max_num_seqs: int
     terms: tuple[Term, ...]
     warnings: tuple[Warning_, ...]
 
@@ -158,6 +159,23 @@ class Engine(ABC):
         """Return the command that starts the setup, and what to know before running it."""
 
 
+def extension_error(request: Request) -> str | None:
+    """Return why the asked context cannot be stretched beyond the trained one, or None."""
+    model = request.model
+    if request.extension_factor == 1:
+        return None
+    start = (
+        f"{request.context_tokens:,} tokens is beyond the {model.context_tokens:,} of {model.id}"
+    )
+    if model.learned_positions or model.decoder is None:
+        return f"{start}: its learned positions end there."
+    if model.rope_scaling:
+        return f"{start}, which its own {model.rope_scaling} scaling already reaches."
+    if model.rope_theta is None:
+        return f"{start}, and no RoPE base is on record to stretch."
+    return None
+
+
 def word(text: str) -> str:
     """Return text as one word of a one-line shell command: quoted, control characters out."""
     return quote("".join(c for c in text if c.isprintable()))
@@ -204,7 +222,8 @@ def solve(
     memory = _memory(request, budget, weights, overheads, held)
     longest = _longest(request, stages, overheads, budget, pool_of)
     terms = explained(request, weights, one, terms)
-    return Plan(memory, kv, longest, fits, one, overheads, terms, warnings)
+    running = sequences if slots is None else max(1, int(concurrency))
+    return Plan(memory, kv, longest, fits, one, overheads, running, terms, warnings)
 
 
 def _memory(

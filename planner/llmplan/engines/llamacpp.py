@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from math import ceil
 
-from llmplan.engines.base import Engine, Overheads, Plan, Request, Stage, solve, word
+from llmplan.engines.base import (
+    Engine,
+    Overheads,
+    Plan,
+    Request,
+    Stage,
+    extension_error,
+    solve,
+    word,
+)
 from llmplan.engines.llama_cpp_architectures import ARCHITECTURES
 from llmplan.memory.formats import WEIGHT_FORMATS
 from llmplan.memory.kv_cache import cached_layers, request_bytes
@@ -45,7 +54,7 @@ FORMATS = (
 )  # fmt: skip
 KV_KNOWN = ("fp16", "bf16", "f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 VENDORS = ("nvidia", "amd", "apple", "intel", "cpu", "huawei", "mthreads")
-"""Vendors with a backend: CUDA, ROCm, Metal, SYCL and Vulkan, CPU, CANN, MUSA."""
+"""Vendors with a backend: CUDA, ROCm, Metal, SYCL and Vulkan (Xe alone), CPU, CANN, MUSA."""
 MIN_CUDA_CAPABILITY = 5.0
 """Lowest CUDA capability of the stock builds. Source: ggml-cuda CMakeLists.txt at 0c1e57098."""
 PORT = 8080
@@ -85,13 +94,19 @@ class LlamaCpp(Engine):
         model, gpu = request.model, request.gpu
         if not self.knows(model):
             return f"llama.cpp does not know {model.architecture}."
-        if gpu.vendor not in VENDORS:
+        xe = gpu.vendor != "intel" or "xe" in (gpu.architecture or "").lower()
+        if gpu.vendor not in VENDORS or not xe:
             return f"llama.cpp has no backend for {gpu.id}."
         capability = gpu.cuda_capability
         if capability is not None and capability < MIN_CUDA_CAPABILITY:
             return f"llama.cpp needs compute capability {MIN_CUDA_CAPABILITY}."
         if not request.weights.gguf_preset:
             return f"llama.cpp loads GGUF, not {request.weights.name}."
+        if model.encoder is not None and model.decoder is not None:
+            return "llama-server does not run encoder-decoder models."
+        extension = extension_error(request)
+        if extension:
+            return extension
         unknown = [name for name, value in request.limits._asdict().items() if value is not None]
         if unknown:
             return f"llama.cpp has no setting like {', '.join(unknown)}."

@@ -29,17 +29,17 @@ def parallel_error(model: Model, fmt: WeightFormat, p: Parallelism) -> str | Non
         return f"pp {p.pp} is more than the {len(model.main.layers)} layers"
     if p.pp > 1 and model.encoder is not None and model.decoder is not None:
         return "pp cannot split an encoder-decoder model"
-    return _expert_error(model, p) or _unit_error(model, p.tp) or _group_error(model, fmt, p)
+    return _unit_error(model, p.tp) or _expert_error(model, p) or _group_error(model, fmt, p)
 
 
 def _unit_error(model: Model, tp: int) -> str | None:
-    padded = -(-model.vocab_size // VOCAB_PADDING) * VOCAB_PADDING
-    if padded % tp:
-        return f"tp {tp} does not divide the {padded} rows of the padded vocabulary"
     for what, count, replicated in _divisors(model):
         if count % tp and not (replicated and tp % count == 0):
             rule = "neither divides nor is a multiple of" if replicated else "does not divide"
             return f"tp {tp} {rule} the {count} {what}"
+    padded = -(-model.vocab_size // VOCAB_PADDING) * VOCAB_PADDING
+    if padded % tp:
+        return f"tp {tp} does not divide the {padded} rows of the padded vocabulary"
     return None
 
 
@@ -55,7 +55,7 @@ def _divisors(model: Model) -> list[tuple[str, int, bool]]:
                 found.add(("feed-forward columns", block.mlp.intermediate_size, False))
             elif isinstance(block.mlp, MoE) and block.mlp.shared_experts_size:
                 found.add(("shared-expert columns", block.mlp.shared_experts_size, False))
-    return sorted(found)
+    return sorted(found, key=lambda d: (d[0] != "attention heads", d))
 
 
 def _expert_error(model: Model, p: Parallelism) -> str | None:

@@ -5,9 +5,8 @@ Version by version rules belong here; this module holds those of the newest vers
 
 from __future__ import annotations
 
-from llmplan.engines import sharding
-from llmplan.engines.base import Engine, Overheads, Plan, Request, Stage, solve, word
-from llmplan.engines.vllm_architectures import ARCHITECTURES, LAST_VERSION
+from llmplan.engines import sharding, vllm_launch, vllm_support
+from llmplan.engines.base import Engine, Overheads, Plan, Request, Stage, solve
 from llmplan.engines.vllm_paging import (
     BLOCK_TOKENS,
     CONCURRENT_BATCHES,
@@ -22,7 +21,6 @@ from llmplan.memory.tensor import rank_units
 from llmplan.memory.weights import stage_bytes, stage_layers, weight_bytes
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import GIB, Accelerator
-from llmplan.specs.mixers import LatentAttention
 from llmplan.specs.model import Model, MoE
 from llmplan.specs.setup import Launch, Parallelism, Term, Warning_
 
@@ -47,21 +45,8 @@ take the last row whatever their size. Source: vLLM 0.33.0 arg_utils.get_batch_d
 
 GB10_CAPABILITY = "sm_121"
 
-MIN_CAPABILITY = {
-    "awq": 7.5, "gptq": 7.5, "fp8": 7.5, "int8": 7.5, "compressed": 7.5, "nvfp4": 10.0,
-    "mxfp4": 8.0, "mxfp8": 8.0, "bf16": 8.0, "fp16": 7.5, "fp32": 7.5,
-}  # fmt: skip
-"""Lowest CUDA capability by format; NVFP4 only where it is native.
-Source: vLLM 0.33.0 quantization modules and wheel, engine notes of 2026-11."""
-
-INT8_BELOW_CAPABILITY = 10.0
-"""W8A8 int8 kernels run from Turing to Hopper. Source: docs.vllm.ai/quantization, 2026-11."""
-
-NATIVE_FP8_CAPABILITY = 8.9
-"""Below it FP8 weights run through Marlin with 16-bit arithmetic. Source: vLLM 0.33.0 fp8.py."""
-
-AMD_CAPABILITIES = ("gfx90a", "gfx942", "gfx950", "gfx1100", "gfx1101", "gfx1200", "gfx1201")
-"""AMD targets of vLLM's ROCm build. Source: vLLM docs, installation on ROCm, read 2026-11."""
+NODE_DEVICES = 8
+"""Devices of the largest common node where no wider link is on record (nodes of 2026-11)."""
 
 PORT = 8000
 
@@ -79,17 +64,18 @@ class Vllm(Engine):
         """Return the checkpoint's own format; bf16 becomes fp16 where the device has no bf16."""
         native = model.native_format
         if native in ("bf16", "fp32"):
-            has_bf16 = gpu.cuda_capability is None or gpu.cuda_capability >= MIN_CAPABILITY["bf16"]
-            return "bf16" if has_bf16 else "fp16"
+            return "bf16" if vllm_support.has_bf16(gpu) else "fp16"
         return native
 
     def candidate_formats(self, model: Model, gpu: Accelerator) -> list[str]:
         """Return the native format and those with fewer bits, best quality first."""
         sixteen = "fp16" if model.native_format == "fp16" else "bf16"
-        if gpu.cuda_capability is not None and gpu.cuda_capability < MIN_CAPABILITY["bf16"]:
+        if not vllm_support.has_bf16(gpu):
             sixteen = "fp16"
         native = self.native_format(model, gpu)
-        smaller = ["fp8", "int8-w8a8", "nvfp4", "awq-int4", "gptq-int4"]
+        smaller = ["fp8", "int8-w8a8", "awq-int4", "gptq-int4"]
+        if (gpu.cuda_capability or 0) >= vllm_support.NATIVE_CAPABILITY["nvfp4"]:
+            smaller.insert(2, "nvfp4")
         bits = WEIGHT_FORMATS[native].bits
         if bits >= 16:
             return list(dict.fromkeys([native, sixteen, *smaller]))
@@ -101,21 +87,11 @@ class Vllm(Engine):
 
     def knows(self, model: Model) -> bool:
         """Return whether vLLM's registry has the architecture."""
-        return model.architecture in ARCHITECTURES
+        return vllm_support.knows(model)
 
     def unsupported(self, request: Request) -> str | None:
         """Return why vLLM does not run this model, format or device."""
-        model, gpu = request.model, request.gpu
-        if not self.knows(model):
-            last = LAST_VERSION.get(model.architecture)
-            if last:
-                return f"vLLM dropped {model.architecture} after {last}."
-            return f"vLLM {request.version} does not know {model.architecture}."
-        return (
-            _device_error(gpu, request.version)
-            or _format_error(request)
-            or sharding.format_error(model, request.weights)
-        )
+        return vllm_support.unsupported(request)
 
     def illegal(self, model: Model, weights: WeightFormat, parallel: Parallelism) -> str | None:
         """Return what vLLM cannot divide."""
@@ -152,103 +128,27 @@ class Vllm(Engine):
 
     def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
         """Return the `vllm serve` line."""
-        target, extra, urls, warnings = _checkpoint(request)
-        stretch = _context_extension(request)
-        if stretch is None:
-            message = (
-                f"vLLM would refuse more than the {request.model.context_tokens:,} trained tokens."
-            )
-            return Launch(None, urls), (*warnings, Warning_("context_refused", message))
-        p, limits = request.parallel, request.limits
-        words = ["vllm", "serve", word(target), *extra]
-        for flag, value, default in (
-            ("--tensor-parallel-size", p.tp, 1),
-            ("--pipeline-parallel-size", p.pp, 1),
-            ("--data-parallel-size", p.dp, 1),
-            ("--max-model-len", request.context_tokens if request.model.decoder else None, None),
-            ("--gpu-memory-utilization", limits.gpu_memory_utilization, None),
-            ("--max-num-seqs", limits.max_num_seqs, None),
-            ("--max-num-batched-tokens", limits.max_num_batched_tokens, None),
-            ("--block-size", limits.block_size, None),
-            ("--kv-cache-memory-bytes", limits.kv_cache_memory_bytes, None),
-        ):
-            if value is not None and value != default:
-                words += [flag, str(value)]
-        words += stretch
-        if p.ep > 1:
-            words.append("--enable-expert-parallel")
-        if request.kv.name not in ("bf16", "fp16"):
-            words += ["--kv-cache-dtype", KV_FLAGS.get(request.kv.name, request.kv.name)]
-        if request.weights.name == "fp16":
-            words += ["--dtype", "half"]
-        return Launch(" ".join(words), urls), warnings
-
-
-KV_FLAGS = {"int8": "int8_per_token_head"}
-"""Value of --kv-cache-dtype where it differs from the format's name (vLLM 0.33.0)."""
-
-KV_KNOWN = ("bf16", "fp16", "fp8", "int8", "nvfp4", "fp8_ds_mla")
+        seqs = batch_limits(request)[1]
+        default = _default_batch(request)[1]
+        return vllm_launch.launch(request, max_num_seqs=None if seqs == default else seqs)
 
 
 def batch_limits(request: Request) -> tuple[int, int]:
-    """Return max_num_batched_tokens and max_num_seqs: the user's, or the version's defaults."""
+    """Return max_num_batched_tokens and max_num_seqs of one replica.
+
+    The user's, else the version's defaults; the asked concurrency widens the latter.
+    """
+    tokens, seqs = _default_batch(request)
+    asked = -(-(request.workload.concurrency or 1) // request.parallel.dp)
+    limits = request.limits
+    seqs = limits.max_num_seqs or max(seqs, asked)
+    return limits.max_num_batched_tokens or max(tokens, seqs), seqs
+
+
+def _default_batch(request: Request) -> tuple[int, int]:
     gpu, memory = request.gpu, request.device_bytes
     small = "a100" in gpu.name.lower() or gpu.compute_capability == GB10_CAPABILITY
-    tokens, seqs = next(
-        (t, s) for m, t, s in BATCH_DEFAULTS if m == 0 or (memory >= m and not small)
-    )
-    limits = request.limits
-    return limits.max_num_batched_tokens or tokens, limits.max_num_seqs or seqs
-
-
-def _family(name: str) -> str:
-    return name.partition("-")[0]
-
-
-def _device_error(gpu: Accelerator, version: str) -> str | None:
-    capability = gpu.cuda_capability
-    if capability is not None:
-        if capability >= MIN_CAPABILITY["fp16"]:
-            return None
-        return (
-            f"vLLM {version} has no kernels for compute capability {capability} "
-            f"of {gpu.id}: it starts at {MIN_CAPABILITY['fp16']}."
-        )
-    if gpu.vendor == "amd" and gpu.compute_capability in AMD_CAPABILITIES:
-        return None
-    if gpu.vendor == "intel" and gpu.architecture and "xe" in gpu.architecture.lower():
-        return None
-    return f"vLLM {version} has no stock build for {gpu.id}."
-
-
-def _format_error(request: Request) -> str | None:
-    fmt, gpu, capability = request.weights, request.gpu, request.gpu.cuda_capability
-    family = _family(fmt.name)
-    if family not in MIN_CAPABILITY:
-        return f"vLLM {request.version} does not load {fmt.name} weights."
-    if family == "mxfp4" and not request.model.is_moe:
-        return "MXFP4 quantizes experts only, and this model has none."
-    if capability is not None and capability < MIN_CAPABILITY[family]:
-        needed = MIN_CAPABILITY[family]
-        return f"{fmt.name} needs compute capability {needed}, {gpu.id} has {capability}."
-    if family == "int8" and capability is not None and capability >= INT8_BELOW_CAPABILITY:
-        return f"vLLM's int8 kernels end before compute capability {INT8_BELOW_CAPABILITY}."
-    if gpu.vendor != "nvidia" and family == "nvfp4":
-        return f"{gpu.id} has no NVFP4 arithmetic."
-    if request.kv.name not in KV_KNOWN:
-        return f"vLLM has no {request.kv.name} KV cache."
-    if request.kv.name == "fp8" and capability is not None and capability < NATIVE_FP8_CAPABILITY:
-        return f"An fp8 KV cache needs compute capability {NATIVE_FP8_CAPABILITY}."
-    if request.kv.name == "fp8_ds_mla" and not _is_sparse_latent(request.model):
-        return "The fp8_ds_mla cache is for sparse latent attention (DeepSeek-V3.2, GLM-5)."
-    if (request.limits.block_size or BLOCK_TOKENS) % BLOCK_TOKENS:
-        return f"vLLM's attention kernels take blocks of a multiple of {BLOCK_TOKENS} tokens."
-    return None
-
-
-def _is_sparse_latent(model: Model) -> bool:
-    mixers = (m for b in model.main.blocks.values() for m in b.mixers)
-    return any(isinstance(m, LatentAttention) and m.indexer_heads for m in mixers)
+    return next((t, s) for m, t, s in BATCH_DEFAULTS if m == 0 or (memory >= m and not small))
 
 
 def _overheads(request: Request, batched: int, seqs: int) -> Overheads:
@@ -278,7 +178,9 @@ def _stages(request: Request, batched: int) -> list[Stage]:
     weights = weight_bytes(model, request.weights, tp=p.tp, dp=p.dp, ep=p.ep, pad_vocab=True)
     groups = cached_layers(model)
     kv = request.kv
-    if kv.name == "fp8" and _is_sparse_latent(model):  # an alias there: flashmla_sparse.py
+    if kv.name == "fp8" and vllm_support.is_sparse_latent(
+        model
+    ):  # an alias there: flashmla_sparse.py
         kv = KV_FORMATS["fp8_ds_mla"]
     block = request.limits.block_size or BLOCK_TOKENS
     prompt = request.workload.input_tokens
@@ -298,24 +200,6 @@ def _stages(request: Request, batched: int) -> list[Stage]:
         stages.append(Stage(size, one))
         start += count
     return stages
-
-
-def _context_extension(request: Request) -> list[str] | None:
-    """Return the override that stretches RoPE with YaRN, or None where nothing would start.
-
-    Source: vLLM 0.33.0 docs/features/context_extension.md.
-    """
-    model, factor = request.model, request.extension_factor
-    if factor == 1 or model.decoder is None:
-        return [] if factor == 1 else None
-    if model.learned_positions or model.rope_theta is None:
-        return None
-    rope = (
-        f'{{"rope_parameters": {{"rope_type": "yarn", "factor": {factor}.0, '
-        f'"original_max_position_embeddings": {model.context_tokens}, '
-        f'"rope_theta": {model.rope_theta}}}}}'
-    )
-    return ["--hf-overrides", word(rope)]
 
 
 def _terms(
@@ -349,44 +233,15 @@ def _terms(
 def _warnings(request: Request) -> tuple[Warning_, ...]:
     found = []
     p, gpu = request.parallel, request.gpu
-    if p.tp > gpu.scale_up_devices and p.tp > 1 and gpu.scale_up_devices > 1:
-        found.append(
-            Warning_(
-                "tp_across_nodes",
-                f"tp {p.tp} is wider than the {gpu.scale_up_devices} devices with fast links.",
-            )
+    node = max(gpu.scale_up_devices, NODE_DEVICES)
+    if p.gpus > node:
+        message = (
+            f"{p.gpus} devices are more than a node of {node}: "
+            "start vLLM on Ray or with --nnodes, this line alone is not enough."
         )
-    capability = gpu.cuda_capability
-    if (
-        request.weights.name.startswith("fp8")
-        and capability is not None
-        and capability < NATIVE_FP8_CAPABILITY
-    ):
-        found.append(
-            Warning_(
-                "fp8_weight_only", f"{gpu.id} has no FP8 arithmetic: weights only, via Marlin."
-            )
-        )
-    return tuple(found)
-
-
-def _checkpoint(
-    request: Request,
-) -> tuple[str, list[str], tuple[str, ...], tuple[Warning_, ...]]:
-    model, fmt = request.model, request.weights
-    base = model.hub_id or f"./{model.id}"
-    if fmt.name in (model.native_format, "bf16", "fp16", "fp32"):
-        urls = (f"https://huggingface.co/{model.hub_id}",) if model.hub_id else ()
-        return base, [], urls, ()
-    published = next((a for a in model.artifacts if a.format == fmt.name), None)
-    if published:
-        return published.hub_id, [], (f"https://huggingface.co/{published.hub_id}",), ()
-    if fmt.name == "fp8" and model.native_format in ("bf16", "fp16"):
-        urls = (f"https://huggingface.co/{model.hub_id}",) if model.hub_id else ()
-        return base, ["--quantization", "fp8"], urls, ()
-    local = f"./{model.id}-{fmt.name}"
-    message = f"No published {fmt.name} checkpoint on record: make one in {local} (llm-compressor)."
-    return local, [], (), (Warning_("no_published_artifact", message),)
+        found.append(Warning_("several_nodes", message))
+    without_arithmetic = vllm_support.weights_warning(request)
+    return tuple([*found, without_arithmetic] if without_arithmetic else found)
 
 
 ENGINE = Vllm()

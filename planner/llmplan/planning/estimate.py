@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from math import ceil
 
 from llmplan.engines.base import Engine, Plan, Request
 from llmplan.planning.quality import quality_of
+from llmplan.planning.remedies import remedies_for
 from llmplan.planning.request import Options, requested
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.model import Model
@@ -13,10 +16,15 @@ from llmplan.specs.setup import Launch, Setup, Warning_
 from llmplan.specs.units import gib, tokens_text
 
 
-def estimate_setup(model: Model, gpu: Accelerator, options: Options) -> Setup:
-    """Return the setup that the options describe."""
+def estimate_setup(
+    model: Model, gpu: Accelerator, options: Options, accelerators: Iterable[Accelerator] = ()
+) -> Setup:
+    """Return the setup that the options describe, with what would make it fit if it does not."""
     engine, request = requested(model, gpu, options)
-    return setup_of(engine, request, explain=options.explain)
+    setup = setup_of(engine, request, explain=options.explain)
+    if setup.fits:
+        return setup
+    return replace(setup, remedies=remedies_for(engine, request, accelerators))
 
 
 def setup_of(
@@ -24,7 +32,6 @@ def setup_of(
     request: Request,
     *,
     explain: bool = False,
-    remedies: tuple[str, ...] = (),
 ) -> Setup:
     """Return the SETUP record of one request."""
     plan = engine.plan(request)
@@ -50,10 +57,11 @@ def setup_of(
         fits=plan.fits,
         supported=unsupported is None,
         reason=unsupported if plan.fits else _misfit(request, plan),
-        remedies=remedies,
+        remedies=(),
         memory_per_gpu=plan.memory,
         kv_cache=plan.kv_cache,
         max_context_tokens=plan.max_context_tokens,
+        max_num_seqs=plan.max_num_seqs,
         quality=quality_of(request.model, request.weights),
         launch=launch,
         warnings=(*_model_warnings(request), *_load_warnings(request, plan), *plan.warnings,
@@ -110,15 +118,15 @@ def _assumed(request: Request) -> str:
 def _extension(model: Model, context: int) -> str:
     trained = model.context_tokens or context
     start = f"{tokens_text(context)} tokens is beyond the {tokens_text(trained)} of {model.id}"
-    if model.learned_positions:
-        return f"{start}: its learned positions end there, so it cannot be extended."
+    if model.learned_positions or model.rope_scaling or model.rope_theta is None:
+        return f"{start}, and no known way extends it."
     factor = ceil(context / trained)
     return f"{start}: extend it with RoPE scaling (YaRN, factor {factor}) and check the quality."
 
 
 def _load_warnings(request: Request, plan: Plan) -> tuple[Warning_, ...]:
     asked = request.workload.concurrency
-    fits_at_once = plan.kv_cache.max_concurrency * request.parallel.dp
+    fits_at_once = min(plan.kv_cache.max_concurrency, plan.max_num_seqs) * request.parallel.dp
     if asked is None or not plan.fits or asked <= fits_at_once:
         return ()
     message = (

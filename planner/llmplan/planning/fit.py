@@ -10,10 +10,9 @@ from llmplan.engines.base import Engine
 from llmplan.errors import IllegalParallelism
 from llmplan.memory.formats import weight_format
 from llmplan.planning.describe import hardware_facts, model_facts
-from llmplan.planning.estimate import setup_of
+from llmplan.planning.estimate import estimate_setup, setup_of
 from llmplan.planning.quality import quality_tier
-from llmplan.planning.remedies import remedies_for
-from llmplan.planning.request import Options, make_request, requested, split, workload_of
+from llmplan.planning.request import Options, make_request, split, workload_of
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.model import Model
@@ -50,10 +49,7 @@ def fit_answer(
         What was read into the names, repeated as warnings
 
     """
-    engine, request = requested(model, gpu, options)
-    asked = setup_of(engine, request, explain=options.explain)
-    if not asked.fits:
-        asked = replace(asked, remedies=remedies_for(engine, request, accelerators))
+    asked = estimate_setup(model, gpu, options, accelerators)
     if notes:
         said = tuple(Warning_("resolved_name", n) for n in notes)
         asked = replace(asked, warnings=(*said, *asked.warnings))

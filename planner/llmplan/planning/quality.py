@@ -39,7 +39,9 @@ def quality_of(model: Model, fmt: WeightFormat) -> Quality:
     if fmt.name == model.native_format:
         return Quality("the checkpoint's own format")
     if not fmt.is_quantized:
-        return Quality("the weights unchanged")
+        half = "fp16" if fmt.name == "fp16" or fmt.gguf_preset == "F16" else fmt.name
+        same = model.native_format == half
+        return Quality("the weights unchanged" if same else f"the weights rounded to {half}")
     note, source = NOTES.get(fmt.name, ("no published evaluation on record", None))
     return Quality(note, source)
 

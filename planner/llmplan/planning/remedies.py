@@ -9,6 +9,7 @@ from llmplan.engines import engine_names, get_engine
 from llmplan.engines.base import Engine, Plan, Request
 from llmplan.memory.formats import kv_format, weight_format
 from llmplan.specs.hardware import Accelerator
+from llmplan.specs.model import Model
 from llmplan.specs.setup import Parallelism
 from llmplan.specs.units import gib, tokens_text
 
@@ -26,6 +27,8 @@ def remedies_for(
         *_other_formats(engine, request),
         *_bigger_device(engine, request, accelerators),
     ]
+    if not _is_known(request.model):
+        found = [f"{line}, by memory alone" for line in found]
     return tuple(found)
 
 
@@ -33,10 +36,14 @@ def _fits(engine: Engine, request: Request) -> Plan | None:
     """Return the plan of a request that can be started; memory alone for unknown architectures."""
     if engine.illegal(request.model, request.weights, request.parallel):
         return None
-    if engine.knows(request.model) and engine.unsupported(request):
+    if _is_known(request.model) and engine.unsupported(request):
         return None
     plan = engine.plan(request)
     return plan if plan.fits else None
+
+
+def _is_known(model: Model) -> bool:
+    return any(get_engine(name).knows(model) for name in engine_names())
 
 
 def _shorter_context(engine: Engine, request: Request) -> list[str]:

@@ -15,6 +15,8 @@ from llmplan.specs.record import Record, record
 from llmplan.specs.setup import Limits, Parallelism, Workload
 
 MAX_GPUS = 4096
+MAX_COUNT = 1 << 50
+"""Beyond any count of tokens, requests or bytes that a device could hold."""
 DEFAULT_CONTEXT_TOKENS = 8192
 DEFAULT_ENCODER_TOKENS = 512
 
@@ -45,19 +47,28 @@ class Options(Record):
     explain: bool = False
 
     def __post_init__(self) -> None:
+        for name, field in self.__dataclass_fields__.items():
+            _check_type(name, getattr(self, name), str(field.type))
         if self.gpus is not None and not 1 <= self.gpus <= MAX_GPUS:
             raise InputError(
                 f"gpus must be between 1 and {MAX_GPUS:,}, not {self.gpus:,}.", "Give --gpus N."
             )
         for name in _COUNTS:
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} must be at least 1, not {value}.")
+            if value is not None and not 1 <= value <= MAX_COUNT:
+                raise InputError(f"{name} must be between 1 and {MAX_COUNT:,}, not {value}.")
         if self.rate_per_s is not None and not 0 < self.rate_per_s < 1e9:
-            raise InputError("rate_per_s must be above 0.")
+            raise InputError("rate_per_s must be above 0 and finite.")
         share = self.gpu_memory_utilization
         if share is not None and not 0 < share <= 1:
             raise InputError(f"gpu_memory_utilization must be above 0 and at most 1, not {share}.")
+        lengths = (self.input_tokens or 0) + (self.output_tokens or 0)
+        if self.context_tokens is not None and lengths > self.context_tokens:
+            raise InputError(
+                f"Prompt and output are {lengths:,} tokens, more than the context of "
+                f"{self.context_tokens:,}.",
+                f"Give --context {lengths} or less input.",
+            )
 
     @property
     def devices(self) -> int:
@@ -71,6 +82,20 @@ _COUNTS = (
     "tp", "pp", "dp", "ep", "context_tokens", "input_tokens", "output_tokens", "concurrency",
     "max_num_seqs", "max_num_batched_tokens", "block_size", "kv_cache_memory_bytes",
 )  # fmt: skip
+
+
+def _check_type(name: str, value: object, declared: str) -> None:
+    if value is None:
+        return
+    wanted: dict[str, tuple[type, ...]] = {
+        "int": (int,), "float": (int, float), "str": (str,), "bool": (bool,),
+    }  # fmt: skip
+    kind = declared.partition(" ")[0]
+    if not isinstance(value, wanted[kind]) or (kind != "bool" and isinstance(value, bool)):
+        raise InputError(f"{name} must be {_WORDS[kind]}, not {str(value)[:40]!r}.")
+
+
+_WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "True or False"}
 
 
 def make_options(**given: Any) -> Options:
@@ -114,7 +139,8 @@ def make_request(
 ) -> Request:
     """Return the request of one setup."""
     kv = kv_format(o.kv_format or engine.default_kv(weights))
-    version = engine.check_version(o.engine_version)
+    named = engine.name == get_engine(o.engine or "vllm").name
+    version = engine.check_version(o.engine_version if named else None)
     return Request(model, gpu, weights, kv, parallel, workload_of(model, o), limits_of(o), version)
 
 

@@ -11,7 +11,7 @@ from llmplan.memory.parameters import parameter_count, parameters_by_class
 from llmplan.memory.tensors import model_tensors
 from llmplan.memory.weights import weight_bytes
 from llmplan.planning.describe import model_facts
-from llmplan.specs.hardware import Accelerator
+from llmplan.specs.hardware import Accelerator, Node
 from llmplan.specs.model import Model, model_from_dict
 from llmplan.specs.units import GIB, count_text, gib, tokens_text
 
@@ -76,10 +76,7 @@ def model_entry(name: str) -> dict[str, Any]:
         "parameters_by_class": parameters_by_class(model_tensors(model)),
         "draft_parameters": model_facts(model)["draft_parameters"],
     }
-    ids = store().names("models").values()
-    known = any(model.id in found for found in ids)
-    facts = store().entry("models", model.id) if known else {"id": model.id}
-    return {"facts": facts, "computed": computed}
+    return {"facts": model.to_dict(), "computed": computed}
 
 
 def model_text(name: str) -> str:
@@ -153,11 +150,12 @@ def gpu_cells(row: dict[str, Any]) -> list[Any]:
     ]
 
 
-def gpu_text(gpu: Accelerator, facts: dict[str, Any]) -> str:
-    """Return one device for reading: every fact of its file, sources and conflicts included."""
-    lines = [f"{gpu.name} ({gpu.id})"]
-    for key, value in facts.items():
-        if key in ("id", "name"):
+def facts_text(thing: Accelerator | Node) -> str:
+    """Return a device or node for reading: every fact of it, sources and conflicts included."""
+    title = thing.name if isinstance(thing, Accelerator) else f"{thing.gpu_count} x {thing.gpu}"
+    lines = [f"{title} ({thing.id})"]
+    for key, value in thing.to_dict().items():
+        if key in ("id", "name") or value in (None, [], {}):
             continue
         if isinstance(value, list):
             lines += [f"{key}: {item}" for item in value]

@@ -12,7 +12,7 @@ from llmplan.specs.units import GIB, count_text, gib, tokens_text
 SHOWN = 6
 """Setups on the screen; the rest is in CSV and JSON."""
 
-PER_SETUP = ("no_published_artifact", "fp8_weight_only", "tp_across_nodes")
+PER_SETUP = ("no_published_artifact", "weight_only", "several_nodes")
 """Warnings that belong to one setup of the list; the others are said once, for the request."""
 
 
@@ -37,7 +37,7 @@ def _head(answer: Answer) -> list[str]:
     rate = h["memory_bandwidth_bytes_per_s"]
     device = [
         f"{h['gpus']} x {h['name']}",
-        f"{gib(h['usable_memory_bytes'])} usable{mark} of {h['memory_bytes'] / GIB:g} GiB",
+        f"{gib(h['usable_memory_bytes'])} usable{mark} of {(h['memory_bytes'] or 0) / GIB:g} GiB",
         f"{rate / 1e9:,.0f} GB/s" if rate else "",
     ]
     return [" | ".join(x for x in model if x), " | ".join(x for x in device if x)]

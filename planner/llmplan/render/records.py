@@ -13,7 +13,7 @@ from llmplan.specs.setup import Answer
 
 def to_json(value: Any) -> str:
     """Return one JSON document."""
-    return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+    return json.dumps(value, indent=2, allow_nan=False)
 
 
 def to_csv(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

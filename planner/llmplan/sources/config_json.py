@@ -75,20 +75,77 @@ def text_config(config: Config) -> Config:
     return {**config, **(config.get("text_config") or config.get("llm_config") or {})}
 
 
+def rope_facts(config: Config) -> Plain:
+    """Return the RoPE base and the name of the scaling that the checkpoint ships with."""
+    text = text_config(config)
+    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
+    rope = rope if isinstance(rope, Mapping) else {}
+    theta = text.get("rope_theta") or rope.get("rope_theta")
+    kind = rope.get("rope_type") or rope.get("type")
+    facts: Plain = {"rope_theta": float(theta)} if isinstance(theta, (int, float)) else {}
+    if isinstance(kind, str) and kind not in ("default", "mrope"):
+        facts["rope_scaling"] = kind
+    return facts
+
+
+DTYPES = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
+
+
 def native_format(config: Config) -> str:
-    """Return the weight format that the checkpoint ships in."""
+    """Return the weight format that the checkpoint ships in; 16 bits where no dtype is stated."""
     text = text_config(config)
     quant = config.get("quantization_config") or text.get("quantization_config")
-    if quant:
-        method = quant.get("quant_method")
-        if method == "fp8":
-            return "fp8-block" if quant.get("weight_block_size") else "fp8"
-        if method in ("mxfp4", "awq", "gptq", "compressed-tensors"):
-            bits = quant.get("bits", 4)
-            named = {"mxfp4": "mxfp4", "compressed-tensors": "compressed-tensors-w4a16"}
-            return named.get(method, f"{method}-int{bits}")
+    if isinstance(quant, Mapping) and quant:
+        return _quantized_format(quant)
     dtype = str(text.get("torch_dtype") or text.get("dtype") or "bfloat16")
-    return {"float16": "fp16", "float32": "fp32"}.get(dtype.removeprefix("torch."), "bf16")
+    return DTYPES.get(dtype.removeprefix("torch."), "bf16")
+
+
+def _quantized_format(quant: Config) -> str:
+    """Return the format of a quantization_config; one that is not known is refused, not guessed."""
+    method = str(quant.get("quant_method") or quant.get("quant_algo") or "").lower()
+    bits, group = quant.get("bits", 4), quant.get("group_size", 128)
+    algorithm = str(quant.get("quant_algo", "")).lower()
+    if method == "fp8" and algorithm in ("", "fp8"):
+        return "fp8-block" if quant.get("weight_block_size") else "fp8"
+    if method == "mxfp4":
+        return "mxfp4"
+    if (method, bits) in (("awq", 4), ("gptq", 4), ("gptq", 8)) and group in (32, 64, 128):
+        return f"{method}-int{bits}" + ("" if group == 128 else f"-g{group}")
+    if method in ("modelopt", "nvfp4") and algorithm in ("fp8", "nvfp4"):
+        return algorithm
+    if method == "bitsandbytes":
+        return "bnb-nf4" if quant.get("load_in_4bit") else "bnb-int8"
+    if method == "compressed-tensors":
+        return _compressed_format(quant)
+    raise InputError(
+        f"quantization_config with quant_method {method[:40]!r} is not read yet.",
+        "Remove it from the config and give --quant FORMAT.",
+    )
+
+
+_COMPRESSED = {
+    ("int", 4, "group"): "compressed-tensors-w4a16",
+    ("int", 8, "channel"): "int8-w8a8",
+    ("float", 8, "channel"): "fp8-channel",
+    ("float", 8, "tensor"): "fp8",
+    ("float", 8, "block"): "fp8-block",
+    ("float", 4, "tensor_group"): "nvfp4",
+}
+
+
+def _compressed_format(quant: Config) -> str:
+    groups = quant.get("config_groups")
+    listed = list(groups.values()) if isinstance(groups, Mapping) else []
+    weights = [g.get("weights") or {} for g in listed if isinstance(g, Mapping)]
+    found = {(w.get("type"), w.get("num_bits"), w.get("strategy")) for w in weights}
+    scheme = found.pop() if len(found) == 1 else None
+    if scheme not in _COMPRESSED:
+        raise InputError(
+            "This compressed-tensors scheme is not read yet.",
+            "Remove it from the config and give --quant FORMAT.",
+        )
+    return _COMPRESSED[scheme]
 
 
 def attention(c: Config, **traits: Any) -> Plain:

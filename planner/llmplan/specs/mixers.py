@@ -82,6 +82,9 @@ class LatentAttention(Record):
 
     def __post_init__(self) -> None:
         _positive(self, "heads", "kv_lora_rank", "qk_nope_head_dim", "v_head_dim")
+        for name in ("qk_rope_head_dim", "indexer_heads", "indexer_head_dim"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0")
 
 
 @record

@@ -165,7 +165,12 @@ class PublishedCount(Record):
 
 @record
 class Model(Record):
-    """A model as llmplan plans it. Parameters and KV bytes are computed, never stored."""
+    """A model as llmplan plans it. Parameters and KV bytes are computed, never stored.
+
+    `context_tokens` null means no limit of its own (recurrent models, relative positions).
+    `rope_scaling` names the stretching that the checkpoint itself ships with. `path` is the
+    folder of a model read from its own files.
+    """
 
     id: str
     name: str
@@ -191,6 +196,9 @@ class Model(Record):
     aliases: tuple[str, ...] = ()
     usual_for: tuple[str, ...] = ()
     rope_theta: float | None = None
+    rope_scaling: str | None = None
+    trust_remote_code: bool = False
+    path: str | None = None
     published: PublishedCount | None = None
     artifacts: tuple[Artifact, ...] = ()
     notes: tuple[str, ...] = ()

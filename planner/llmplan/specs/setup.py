@@ -172,6 +172,7 @@ class Setup(Record):
     memory_per_gpu: MemoryPerGpu
     kv_cache: KvCache
     max_context_tokens: int
+    max_num_seqs: int
     performance: Performance = field(default_factory=Performance)
     quality: Quality | None = None
     cost: None = None
@@ -182,7 +183,7 @@ class Setup(Record):
     @property
     def requests_at_once(self) -> float:
         """Requests that run at once on all data-parallel replicas together [requests]."""
-        return self.kv_cache.max_concurrency * self.dp
+        return min(self.kv_cache.max_concurrency, self.max_num_seqs) * self.dp
 
     def to_dict(self) -> dict[str, Any]:
         """Return the SETUP object of the contract; `explanation` only when asked for."""

@@ -41,7 +41,10 @@ def _parse(text: str, units: dict[str, int], what: str, example: str) -> int:
     match = _NUMBER.fullmatch(text[:40]) if len(text) <= 40 else None
     if match is None or match.group(2).lower() not in units:
         raise InputError(f"{text[:40]!r} is not {what}.", f"Write it as {example}.")
-    return round(float(match.group(1)) * units[match.group(2).lower()])
+    value = round(float(match.group(1)) * units[match.group(2).lower()])
+    if value < 1:
+        raise InputError(f"{text[:40]!r} is less than one.", f"Write it as {example}.")
+    return value
 
 
 def gib(size_bytes: float) -> str:
