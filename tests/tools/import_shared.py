@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "planner"))
 
 from llmplan.catalog.names import normalise  # noqa: E402
-from llmplan.memory.parameters import parameter_count  # noqa: E402
+from llmplan.memory.formats import weight_format  # noqa: E402
+from llmplan.memory.parameters import draft_parameter_count, parameter_count  # noqa: E402
+from llmplan.memory.weights import weight_bytes  # noqa: E402
 from llmplan.sources.config_json import architecture_from_config, rope_facts, text_config  # noqa: E402
 from llmplan.specs.model import model_from_dict  # noqa: E402
 
@@ -281,6 +283,7 @@ def model_entry(shared: Path, row: tuple[Any, ...], artifacts: list[dict[str, An
         entry["usual_for"] = usual
     entry |= {"native_format": parts.pop("native_format"), **parts}
     confidence = config["_confidence"]
+    bare = bare_model(config["model_type"], parts)
     if not any(text.get(k) for k in ("torch_dtype", "dtype", "quantization_config")):
         entry["notes"] = ["the config at hand states no dtype: taken as 16 bits"]
     if config["_params_published"]:
@@ -289,7 +292,7 @@ def model_entry(shared: Path, row: tuple[Any, ...], artifacts: list[dict[str, An
             "counted": "stored tensors" if "rounded" not in confidence else "rounded figure",
             "confidence": confidence,
         }
-        difference = config["_params_published"] - served(config["model_type"], parts)
+        difference = config["_params_published"] - parameter_count(bare)
         if difference:
             entry["published"] |= {"difference": difference, "why": DIFFERENCES[id]}
     if confidence.startswith(("assembled", "computed", "sibling")):
@@ -298,6 +301,10 @@ def model_entry(shared: Path, row: tuple[Any, ...], artifacts: list[dict[str, An
             f"shapes without a published count to compare: {confidence}"
         )
     found = [a for a in artifacts if a["model"] == hub]
+    notes = {a["hub_id"]: stored_otherwise(shared, a["hub_id"], a["format"], bare) for a in found}
+    found = [a for a in found if not notes[a["hub_id"]]]
+    if any(notes.values()):
+        entry["notes"] = [*entry.get("notes", []), *(n for n in notes.values() if n)]
     if found:
         entry["artifacts"] = [artifact(a) for a in found]
     entry["sources"] = sources
@@ -311,12 +318,27 @@ def artifact(a: dict[str, Any]) -> dict[str, Any]:
     return entry | ({"presets": presets} if presets else {})
 
 
-def served(model_type: str, parts: dict[str, Any]) -> int:
-    """Return the parameters that the formulas count for these architecture facts."""
+def bare_model(model_type: str, parts: dict[str, Any]) -> Any:
+    """Return a model of these architecture facts, its other facts left blank."""
     frame = dict.fromkeys(("hub_id", "license", "released", "context_tokens"))
     names = {"id": "x", "name": "x", "family": "x", "architecture": "x", "native_format": "bf16"}
     source = {"sources": [{"facts": ["x"], "ref": "x"}], "model_type": model_type}
-    return parameter_count(model_from_dict({**frame, **names, **source, **parts}))
+    return model_from_dict({**frame, **names, **source, **parts})
+
+
+def stored_otherwise(shared: Path, hub_id: str, format: str, model: Any) -> str | None:
+    """Return a note when a checkpoint's stored bytes are not those of its format's stock recipe."""
+    rows = (shared / "data/models/weights_bytes.csv").read_text().splitlines()
+    stored = {r["model_id"]: int(r["weights_bytes"]) for r in csv.DictReader(rows)}
+    if hub_id not in stored or format == "gguf":
+        return None
+    computed = weight_bytes(model, weight_format(format)).total + 2 * draft_parameter_count(model)
+    if abs(stored[hub_id] / computed - 1) < 0.03:
+        return None
+    return (
+        f"{hub_id} stores {stored[hub_id]:,} bytes, {format} would take {computed:,.0f}: "
+        "it leaves other layers unquantized and is not offered"
+    )
 
 
 def _date(text: str) -> str:
@@ -357,7 +379,28 @@ def products_of(id: str) -> list[str]:
         rest = shorter
 
 
-def gpu_entry(d: dict[str, Any]) -> dict[str, Any]:
+ECC_GDDR6 = ("a2", "a16", "l20")
+"""Data-centre cards whose GDDR6 gives 1/16 to ECC, as A10, A40, L4 and L40S show (trap 8)."""
+
+
+def usable_memory(shared: Path, d: dict[str, Any]) -> tuple[float | None, str | None]:
+    """Return usable GiB and how it came, where it was not seen by an engine itself.
+
+    nvidia-smi shows 0.4 to 2 % more than an engine gets (trap 7): 98 % of its figure is taken.
+    """
+    if d["memory_gib_usable"] is not None:
+        return d["memory_gib_usable"], d.get("usable_rule")
+    rows = csv.DictReader((shared / "data/hardware/usable_memory.csv").read_text().splitlines())
+    for row in rows:
+        if row["gpu"] == d["id"] and "nvidia-smi" in row["seen_by"]:
+            share = round(0.98 * float(row["total_gib"]), 2)
+            return share, f"98 % of the {row['total_gib']} GiB of nvidia-smi ({row['source'][:60]})"
+    if d["id"] in ECC_GDDR6:
+        return round(d["memory_gib_nominal"] * 15 / 16 * 0.98, 2), "98 % of nominal less ECC's 1/16"
+    return None, None
+
+
+def gpu_entry(shared: Path, d: dict[str, Any]) -> dict[str, Any]:
     """Return the catalogue entry of one shared device record."""
     name, _, detail = d["name"].partition(" (")
     rates = {k: v for k, v in (d.get("tensor_tflops_dense") or {}).items() if k != "note"}
@@ -371,13 +414,14 @@ def gpu_entry(d: dict[str, Any]) -> dict[str, Any]:
     notes = list(d.get("notes") or ())
     if detail:
         notes.append(detail.rstrip(")"))
+    usable, usable_note = usable_memory(shared, d)
     unified = d["vendor"] == "apple" or d["id"].startswith(UNIFIED)
     entry = {
         "id": d["id"], "name": name, "vendor": d["vendor"], "architecture": d["architecture"],
         "compute_capability": d.get("compute_capability"), "released_year": d["release_year"],
         "aliases": d.get("aliases") or [], "products": products_of(d["id"]),
-        "memory_gib": d["memory_gib_nominal"], "usable_memory_gib": d["memory_gib_usable"],
-        "usable_memory_note": d.get("usable_rule"), "memory_type": d["memory_type"],
+        "memory_gib": d["memory_gib_nominal"], "usable_memory_gib": usable,
+        "usable_memory_note": usable_note, "memory_type": d["memory_type"],
         "unified_memory": unified, "memory_bandwidth_gb_per_s": d["memory_bandwidth_gb_s"],
         "fp32_tflops": d.get("fp32_tflops"), "tflops_dense": rates,
         "native_dtypes": sorted(k for k, v in native.items() if v),
@@ -427,7 +471,7 @@ def main(shared: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 d["aliases"] = [a for a in d.get("aliases") or ()
                                 if re.sub("gb$", "g", normalise(a)) not in bare]  # fmt: skip
-                text = dump(gpu_entry(d), "../.schema.json")
+                text = dump(gpu_entry(shared, d), "../.schema.json")
                 target.write_text(text, encoding="utf-8")
         for n in data.get("nodes", ()):
             if n["id"] in NODES:

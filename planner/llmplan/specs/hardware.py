@@ -10,10 +10,13 @@ from llmplan.specs.record import Record, record
 
 GIB = 1 << 30
 
-ASSUMED_SHARE = {"HBM": 0.98, "GDDR": 0.916}
-"""Share of the nominal memory taken as usable where no observation is on record: below the lowest
-observed / nominal of its memory type (HBM: 0.984 A100-40; GDDR, ECC on: 0.916 A10, 0.918 L4,
-0.923 L40S). Source: hardware table of 2026-11-21."""
+ASSUMED_SHARE = {"amd": 0.999}
+"""Share of the nominal memory taken as usable where no observation is on record, by vendor: AMD
+drivers report nominal minus 0.02 GiB. Source: hardware notes of 2026-11-21, trap 7."""
+
+ASSUMED_SHARE_OTHERS = 0.979
+"""The same for other vendors: the lowest observed / nominal without ECC loss (0.979 RTX 4090,
+0.980 RTX 5090, 0.983 RTX 3090, 0.984 A100-40). Source: hardware table of 2026-11-21."""
 
 
 @record
@@ -88,8 +91,7 @@ class Accelerator(Record):
     @property
     def assumed_share(self) -> float:
         """Share of the nominal memory taken as usable when none was observed."""
-        kind = (self.memory_type or "").upper()
-        return ASSUMED_SHARE["HBM" if kind.startswith("HBM") else "GDDR"]
+        return ASSUMED_SHARE.get(self.vendor, ASSUMED_SHARE_OTHERS)
 
     @property
     def usable_memory_observed(self) -> bool:
