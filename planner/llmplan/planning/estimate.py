@@ -107,6 +107,9 @@ def _model_warnings(request: Request) -> tuple[Warning_, ...]:
                 f"Usable memory of {request.gpu.id} is not observed: {_assumed(request)}.",
             )
         )
+    if request.gpu.unified_memory:
+        message = f"{request.gpu.id} shares its memory with the system, which needs some of it too."
+        found.append(Warning_("unified_memory", message))
     return tuple(found)
 
 
