@@ -256,7 +256,7 @@ def model_entry(shared: Path, row: tuple[Any, ...], artifacts: list[dict[str, An
     text = text_config(config)
     parts = architecture_from_config(config)
     refs = [s for s in config["_source"] if "cross-check" not in s] or config["_source"]
-    sources = [{"facts": ["architecture"], "ref": refs[0][:300], "date": _date(refs[0])}]
+    sources = [{"facts": ["architecture"], "ref": reference(refs[0])[:300], "date": _date(refs[0])}]
     if extra:
         sources.append({"facts": sorted(extra), "ref": why, "date": TODAY})
     if config["_params_published"]:
@@ -338,6 +338,17 @@ def stored_otherwise(shared: Path, hub_id: str, format: str, model: Any) -> str 
     return (
         f"{hub_id} stores {stored[hub_id]:,} bytes, {format} would take {computed:,.0f}: "
         "it leaves other layers unquantized and is not offered"
+    )
+
+
+def reference(text: str) -> str:
+    """Return a reference without the shared files' own look-up marks, which lead nowhere here."""
+    text = re.sub(r"[,;]? ?find_string (file )?ids? \d+(, \d+)*", "", text)
+    return (
+        re.sub(r"\(pages corpus; ?", "(", text)
+        .replace(" (pages corpus)", "")
+        .replace("; pages corpus)", ")")
+        .replace(" ()", "")
     )
 
 
@@ -429,7 +440,8 @@ def gpu_entry(shared: Path, d: dict[str, Any]) -> dict[str, Any]:
         "pcie_gb_per_s": d.get("pcie_unidir_gb_s"), "tdp_w": d.get("tdp_w"),
         "form_factor": d.get("form_factor"), "confidence": d["confidence"],
         "conflicts": list(d.get("flags") or ()), "notes": notes,
-        "unverified": d.get("unverified") or {}, "sources": d["sources"], "checked": TODAY,
+        "unverified": d.get("unverified") or {}, "checked": TODAY,
+        "sources": [reference(s) for s in d["sources"]],
     }  # fmt: skip
     required = ("architecture", "memory_gib", "memory_bandwidth_gb_per_s")
     return {k: v for k, v in entry.items() if k in required or v not in (None, [], {}, False)}
