@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -36,11 +37,21 @@ def error_of(tmp_path: Path, text: str | bytes) -> InputError:
         ("experts_per_token: 2", "experts_per_token: 9", "between 1 and experts (8)"),
         ("vocab_size: 32000", "vocab_size: [32000]", "valid integer"),
         ("vocab_size: 32000", "vocab_size: -5", "at least 1"),
+        ("vocab_size: 32000", "vocab_size: true", "must be of type int"),
+        ("vocab_size: 32000", "vocab_size: 32000.0", "must be of type int"),
+        ("vocab_size: 32000", 'vocab_size: "32000"', "must be of type int"),
+        ("vocab_size: 32000", "vocab_size: 1:20", "valid integer"),
+        ("vocab_size: 32000", "vocab_size: 0144", "must be of type int"),
+        ("vocab_size: 32000", "vocab_size: " + "9" * 6000, "too many digits"),
+        ("tied_embeddings: false", "tied_embeddings: 0", "must be of type bool"),
+        ("released: '2023-12-10'", "released: 2023-13-45", "is no date"),
+        ("rope_theta: 1000000.0", "rope_theta: 0", "above 0"),
+        ("confidence: exact", "confidence: sure", "exact or rounded"),
         ("vocab_size: 32000", "vocab_size: 32000\nvocab_size: 1", "stands twice"),
         ("vocab_size: 32000\n", "", "required"),
         ("    - attention_moe*32", "    - attention_moe*0", "between 1 and 4096"),
         ("    - attention_moe*32", "    - attention_moe*99999999999", "between 1 and 4096"),
-        ("    - attention_moe*32", "    - other*32", "not described"),
+        ("    - attention_moe*32", "    - other*32", "none of the blocks"),
         ("        kind: moe", "        kind: dense_moe", "none of dense, moe"),
         ("tied_embeddings: false", "tied_embeddings: &a false", "anchors"),
         ("family: mixtral", "family: !!python/object:os.system x", "not allowed"),
@@ -134,7 +145,8 @@ def test_a_damaged_entry_is_read_or_refused(tmp_path_factory, at: int, junk: str
         ('{"model_type": "quantum"}', "quantum"),
         ('{"model_type": ["llama"]}', "model_type"),
         ('{"model_type": "llama", "hidden_size": "big", "num_hidden_layers": 2, "vocab_size": 9,'
-         ' "num_attention_heads": 2, "intermediate_size": 4}', "TypeError"),
+         ' "num_attention_heads": 2, "intermediate_size": 4}', "hidden_size: must be a whole"),
+        ('{"model_type": "llama", "num_attention_heads": 0}', "num_attention_heads: must be"),
         ('{"model_type": "llama", "hidden_size": 8, "num_hidden_layers": 99999999, "vocab_size": 9,'
          ' "num_attention_heads": 2, "intermediate_size": 4}', "layers"),
         ('{"a":' * 50_000, "not valid JSON"),
@@ -147,6 +159,18 @@ def test_broken_configs(tmp_path: Path, text: str, expected: str) -> None:
         llmplan.load_model(str(path))
     assert expected in e.value.one_line()
     assert "\n" not in e.value.one_line()
+
+
+@pytest.mark.parametrize("name", ["日本", "---", "a\nb"])
+def test_configs_are_read_whatever_they_call_themselves(
+    tmp_path: Path, shared: Path, name: str
+) -> None:
+    config = json.loads((shared / "data/models/configs/Qwen__Qwen3-0.6B.json").read_text())
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**config, "_name_or_path": name}))
+    model = llmplan.load_model(str(path))
+    assert model.id.isascii()
+    assert model.name.isprintable()
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:

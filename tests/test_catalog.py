@@ -13,13 +13,50 @@ from llmplan.catalog.files import read_entries
 from llmplan.catalog.resolve import all_accelerators, store
 from llmplan.catalog.schema import validate_file
 from llmplan.catalog.store import index_store, write_index
+from llmplan.memory.facts import model_faults
 from llmplan.memory.mixers import kinds
 from llmplan.specs.mixers import MIXER_TYPES
 
 
 def test_every_entry_validates() -> None:
-    faults = check_files(expand([ROOT / "models", ROOT / "hardware"]))
+    faults = check_files(expand([ROOT / "models", ROOT / "hardware"]), rules=model_faults)
     assert [f.one_line() for f in faults] == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "field"),
+    [
+        ("native_format: bf16", "native_format: zzz", "native_format"),
+        ("  - format: fp8", "  - format: fp99", "artifacts.1.format"),
+        ("      - IQ2_M", "      - IQ2_ZZ", "artifacts.2.presets.0"),
+        ("  parameters: 8030261248", "  parameters: 8030261249", "published.parameters"),
+        ("id: llama-3.1-8b", "id: llama-x", "id"),
+    ],
+)
+def test_faults_between_files_and_tables_have_their_line(
+    tmp_path: Path, before: str, after: str, field: str
+) -> None:
+    text = (ROOT / "models/llama/llama-3.1-8b.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "llama-3.1-8b.yaml"
+    path.write_text(text.replace(before, after, 1), encoding="utf-8")
+    (fault,) = check_files([path], rules=model_faults)
+    line = path.read_text(encoding="utf-8").splitlines().index(after) + 1
+    assert fault.message.startswith(f"{path}:{line}: {field}: ")
+    assert (fault.file, fault.line, fault.field) == (str(path), line, field)
+
+
+def test_taken_names_have_their_line(tmp_path: Path) -> None:
+    own = ROOT / "models/llama/llama-3.1-8b.yaml"
+    twin = tmp_path / own.name
+    twin.write_text(own.read_text(encoding="utf-8"), encoding="utf-8")
+    faults = check_files([own, twin])
+    assert [f.field for f in faults] == ["id", "aliases.0", "aliases.1"]
+    assert all(f.file == str(twin) and f.line for f in faults)
+
+
+def test_a_file_is_checked_once_however_it_is_spelt() -> None:
+    folder = ROOT / "hardware" / "nodes"
+    assert expand([folder, folder / ".." / "nodes"]) == expand([folder])
 
 
 def test_breadth() -> None:

@@ -190,11 +190,30 @@ def test_commands_quote_what_a_file_may_say() -> None:
     assert "\n" not in (launch.command or "")
 
 
+def test_remedies_can_be_started() -> None:
+    """T0 fits with a shorter context, but vLLM does not know it: no such advice."""
+    assert not llmplan.estimate("t0pp", "rtx-4090", context_tokens=64).supported
+    remedies = llmplan.estimate("t0pp", "rtx-4090").remedies
+    assert not any("context" in line for line in remedies)
+
+
+def test_devices_that_stay_idle_are_said() -> None:
+    answer = llmplan.fit("gemma-3-12b", "h100-sxm", gpus=4096)
+    asked = answer.requested
+    assert asked.gpus < 4096
+    assert "devices_idle" in {w.code for w in asked.warnings}
+    assert any(
+        (s.engine, s.weight_format, s.tp, s.pp, s.dp)
+        == (asked.engine, asked.weight_format, asked.tp, asked.pp, asked.dp)
+        for s in answer.setups
+    )
+
+
 def test_engines_refuse_versions_they_do_not_know() -> None:
     for name in engine_names():
         engine = get_engine(name)
         assert engine.check_version(None) == engine.default_version
-        with pytest.raises(InputError, match="not a version llmplan knows"):
+        with pytest.raises(InputError, match="not a version of"):
             engine.check_version("99")
     with pytest.raises(UnknownName, match="not in this version"):
         get_engine("sglang")

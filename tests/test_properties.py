@@ -120,6 +120,16 @@ def test_parts_add_up_to_the_device(model: Model, gpu: str) -> None:
         assert sum(parts) == m.device_total_bytes
 
 
+def test_parts_never_sum_to_more_than_the_budget() -> None:
+    for tokens in range(1, 400, 7):
+        m = llmplan.estimate(
+            "gemma-3-12b", "t4", gpus=16, context_tokens=1, kv_format="int8", tp=1, pp=2,
+            weight_format="bnb-nf4", max_num_batched_tokens=tokens,
+        ).memory_per_gpu  # fmt: skip
+        taken = m.weights_bytes + m.activation_peak_bytes + m.cuda_graph_bytes + m.runtime_bytes
+        assert taken + m.kv_cache_bytes <= m.budget_bytes
+
+
 @SETTINGS
 @given(models, st.sampled_from(["a100-40g", "h200", "rtx-3090"]), st.integers(1, 8))
 def test_every_listed_setup_is_legal_supported_and_fits(model: Model, gpu: str, gpus: int) -> None:

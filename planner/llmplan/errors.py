@@ -64,6 +64,20 @@ class CatalogFileError(InputError):
 
     code = "bad_file"
 
+    @classmethod
+    def at(
+        cls, file: str, line: int | None, field: str | None, problem: str, hint: str | None = None
+    ) -> CatalogFileError:
+        """Return the error of one place in a file: `file:line: field: problem.`."""
+        place = f"{file}:{line}" if line else file
+        error = cls(f"{place}: {field + ': ' if field else ''}{problem}.", hint)
+        error.file, error.line, error.field = file, line, field
+        return error
+
+    file: str | None = None
+    line: int | None = None
+    field: str | None = None
+
 
 class OutsideError(LlmplanError):
     """Something outside llmplan (network, driver, disk) failed."""

@@ -289,8 +289,8 @@ def model_entry(shared: Path, row: tuple[Any, ...], artifacts: list[dict[str, An
     if config["_params_published"]:
         entry["published"] = {
             "parameters": config["_params_published"],
-            "counted": "stored tensors" if "rounded" not in confidence else "rounded figure",
-            "confidence": confidence,
+            "counted": "rounded figure" if "rounded" in confidence else "stored tensors",
+            "confidence": "rounded" if "rounded" in confidence else "exact",
         }
         difference = config["_params_published"] - parameter_count(bare)
         if difference:

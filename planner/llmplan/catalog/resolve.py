@@ -82,6 +82,8 @@ def _as_named(model: Model, name: str) -> FoundModel:
 def find_gpu(name: str) -> FoundGpu:
     """Return the device of a name (`a100-40g`, `a100-40g*8`), a node's name or a YAML file."""
     _check_name(name, "device")
+    if name == "local":
+        raise InputError("This version does not detect devices.", "Name one: llmplan gpus.")
     if "," in name:
         raise InputError(
             f"{name[:80]!r} mixes devices, which this version does not plan.",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import is_pydantic_dataclass
 
 from llmplan.catalog.names import close_names
-from llmplan.catalog.yaml_reader import Lines, read_yaml
+from llmplan.catalog.yaml_reader import Lines, line_of, read_yaml
 from llmplan.errors import CatalogFileError
 from llmplan.specs import hardware, mixers, model
 
@@ -64,10 +66,8 @@ def validate(data: Any, kind: str, *, where: str, lines: Lines | None = None) ->
         plain = _model_parts(data) if kind == "models" else data
         return _adapt(_RECORDS[kind], plain, ())
     except _ProblemError as e:
-        line = _line(e.at, lines)
         field = ".".join(str(p) for p in e.at)
-        place = f"{where}:{line}" if line else where
-        raise CatalogFileError(f"{place}: {field + ': ' if field else ''}{e}.") from None
+        raise CatalogFileError.at(where, line_of(e.at, lines), field, str(e)) from None
 
 
 MAX_NUMBER = 1 << 50
@@ -75,6 +75,16 @@ MAX_NUMBER = 1 << 50
 
 MAX_TEXT = 2000
 _ID = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_")
+
+
+_DATES = ("date", "released", "checked")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _refuse_absurd(value: Any, at: At) -> None:
@@ -86,20 +96,14 @@ def _refuse_absurd(value: Any, at: At) -> None:
         for i, item in enumerate(value):
             _refuse_absurd(item, (*at, i))
     elif isinstance(value, (int, float)) and not abs(value) <= MAX_NUMBER:
-        raise _ProblemError(at, "is not a number that a fact could be")
+        raise _ProblemError(at, f"is beyond what a fact could be: at most {MAX_NUMBER}")
     elif isinstance(value, str):
         if len(value) > MAX_TEXT or not value.isprintable():
             raise _ProblemError(at, "is longer than a fact, or has control characters")
+        if at and at[-1] in _DATES and not _is_date(value):
+            raise _ProblemError(at, f"{value[:40]!r} is no date: write it as 2026-11-21")
         if at == ("id",) and (not set(value) <= _ID or not value.strip(".-_")):
             raise _ProblemError(at, "is made of a-z, 0-9, '.', '-' and '_': rename it")
-
-
-def _line(at: At, lines: Lines | None) -> int | None:
-    if not lines:
-        return None
-    while at and at not in lines:
-        at = at[:-1]
-    return lines.get(at)
 
 
 _adapters: dict[type, TypeAdapter[Any]] = {}
@@ -119,7 +123,9 @@ def _adapt(cls: type, data: Any, at: At) -> Any:
     if not isinstance(data, dict):
         raise _ProblemError(at, "must be a mapping of keys to values")
     try:
-        return _adapter(cls).validate_python(data)
+        record = _adapter(cls).validate_python(data)
+        _refuse_coerced(data, record, at)
+        return record
     except ValidationError as e:
         first = min(
             e.errors(include_url=False), key=lambda found: found["type"] not in _UNKNOWN_KEY
@@ -129,6 +135,19 @@ def _adapt(cls: type, data: Any, at: At) -> Any:
         if first["type"] == "value_error" and named in data:
             where = (*where, named)  # __post_init__ says the field first
         raise _ProblemError(where, message) from None
+
+
+def _refuse_coerced(given: Any, read: Any, at: At) -> None:
+    """Refuse what was read as another type than it was written in, but whole numbers as floats."""
+    if isinstance(given, dict):
+        for key, item in given.items():
+            part = read[key] if isinstance(read, Mapping) else getattr(read, key)
+            _refuse_coerced(item, part, (*at, key))
+    elif isinstance(given, (list, tuple)):
+        for i, (item, part) in enumerate(zip(given, read, strict=True)):
+            _refuse_coerced(item, part, (*at, i))
+    elif type(given) is not type(read) and (type(given), type(read)) != (int, float):
+        raise _ProblemError(at, f"must be of type {type(read).__name__}, not {given!r}")
 
 
 _UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden")
@@ -166,7 +185,7 @@ def _stack(data: Any, at: At) -> model.Stack:
     if not isinstance(blocks, dict) or not blocks:
         raise _ProblemError((*at, "blocks"), "must describe at least one block")
     parts["blocks"] = {k: _block(v, (*at, "blocks", k)) for k, v in blocks.items()}
-    parts["layers"] = _layers(parts.get("layers"), (*at, "layers"))
+    parts["layers"] = _layers(parts.get("layers"), (*at, "layers"), frozenset(blocks))
     stack: model.Stack = _adapt(model.Stack, parts, at)
     return stack
 
@@ -194,7 +213,7 @@ def _kinded(data: Any, types: dict[str, Any], at: At) -> Any:
     return _adapt(types[kind], data, at)
 
 
-def _layers(runs: Any, at: At, depth: int = 0) -> tuple[str, ...]:
+def _layers(runs: Any, at: At, blocks: frozenset[str], depth: int = 0) -> tuple[str, ...]:
     if not isinstance(runs, list) or not runs or depth > 2:
         raise _ProblemError(at, "must be a list of block names, name*count, or {repeat, layers}")
     names: list[str] = []
@@ -204,10 +223,13 @@ def _layers(runs: Any, at: At, depth: int = 0) -> tuple[str, ...]:
                 raise _ProblemError(
                     (*at, i), "must have just repeat (a number) and layers (a list)"
                 )
-            inner = _layers(run["layers"], (*at, i, "layers"), depth + 1)
+            inner = _layers(run["layers"], (*at, i, "layers"), blocks, depth + 1)
             count = run["repeat"]
         else:
             name, _, digits = str(run).partition("*")
+            if name not in blocks:
+                known = ", ".join(sorted(blocks))
+                raise _ProblemError((*at, i), f"{name[:40]!r} is none of the blocks: {known}")
             counted = digits.isascii() and digits.isdigit() and len(digits) <= 6
             inner, count = (name,), int(digits) if counted else (0 if digits else 1)
         if not 1 <= count <= MAX_LAYERS or len(names) + count * len(inner) > MAX_LAYERS:

@@ -58,19 +58,25 @@ def model_from_config(config: dict[str, Any], path: Path) -> Model:
     from llmplan.catalog.schema import validate
     from llmplan.sources.config_json import architecture_from_config, rope_facts
 
+    _check_dimensions(config, path)
     try:
         architecture = architecture_from_config(config)
     except (TypeError, ValueError, AttributeError, ZeroDivisionError, IndexError) as e:
-        raise CatalogFileError(f"{path}: {type(e).__name__}: {str(e)[:120]}.", None) from None
+        reason = " ".join(str(e).split())[:120]
+        raise CatalogFileError(
+            f"{path}: its values do not make a {str(config.get('model_type'))[:40]!r}: {reason}.",
+            "Compare it with the published config.json.",
+        ) from None
     listed = config.get("architectures")
     classes = listed if isinstance(listed, list) and listed else [""]
-    name = str(config.get("_name_or_path") or path.resolve().parent.name or "model")
+    said = str(config.get("_name_or_path") or path.resolve().parent.name)
+    name = "".join(c for c in said if c.isprintable())[:200] or "model"
     context = config.get("max_position_embeddings")
     text = config.get("text_config")
     if context is None and isinstance(text, dict):
         context = text.get("max_position_embeddings")
     entry = {
-        "id": "".join(c if c.isalnum() or c in ".-" else "-" for c in name.lower()).strip("-"),
+        "id": _id_of(name),
         "name": name,
         "family": str(config["model_type"]),
         "hub_id": None,
@@ -87,3 +93,27 @@ def model_from_config(config: dict[str, Any], path: Path) -> Model:
     model = validate(entry, "models", where=str(path))
     assert isinstance(model, Model)
     return model
+
+
+_DIMENSIONS = (
+    "hidden_size", "num_attention_heads", "num_hidden_layers", "vocab_size", "d_model", "n_layer",
+)  # fmt: skip
+
+
+def _check_dimensions(config: dict[str, Any], path: Path) -> None:
+    """Refuse a dimension that is no whole number above 0, by its name."""
+    text = config.get("text_config")
+    parts = {"": config, "text_config.": text if isinstance(text, dict) else {}}
+    for prefix, part in parts.items():
+        for key in _DIMENSIONS:
+            value = part.get(key)
+            if value is not None and (type(value) is not int or value < 1):
+                raise CatalogFileError.at(
+                    str(path), None, prefix + key,
+                    f"must be a whole number above 0, not {str(value)[:40]!r}",
+                )  # fmt: skip
+
+
+def _id_of(name: str) -> str:
+    kept = (c if c.isascii() and (c.isalnum() or c in ".-") else "-" for c in name.lower())
+    return "".join(kept).strip("-.") or "model"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from llmplan.errors import CatalogFileError
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 24
+MAX_DIGITS = 40
 Lines = dict[tuple[str | int, ...], int]
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE = "tag:yaml.org,2002:"
 _KEPT_AS_TEXT = f"{_CORE}timestamp"
+_OLD_NUMBER = re.compile(r"[+-]?0[0-9_]|.*:")
+"""Numbers that YAML 1.1 reads in base 8 or 60: kept as the text they look like."""
 _SCALARS = tuple(_CORE + name for name in ("str", "int", "float", "bool", "null"))
 
 
@@ -37,11 +41,16 @@ def parse_yaml(text: str, where: str) -> tuple[Any, Lines]:
         raise CatalogFileError(f"{where}: the file is empty.")
     lines: Lines = {}
     loader = yaml.SafeLoader("")
-    try:
-        data = _build(node, (), lines, loader, where)
-    except (yaml.YAMLError, ValueError) as e:
-        raise CatalogFileError(f"{where}: not valid YAML: {_problem(e)}.") from None
-    return data, lines
+    return _build(node, (), lines, loader, where), lines
+
+
+def line_of(at: tuple[str | int, ...], lines: Lines | None) -> int | None:
+    """Return the line of a place in the data, or of the nearest part above it."""
+    if not lines:
+        return None
+    while at and at not in lines:
+        at = at[:-1]
+    return lines.get(at)
 
 
 def _refuse_bombs(text: str, where: str) -> None:
@@ -68,12 +77,7 @@ def _event_line(event: yaml.Event) -> int:
 def _build(node: Any, at: tuple[str | int, ...], lines: Lines, loader: Any, where: str) -> Any:
     lines[at] = node.start_mark.line + 1
     if isinstance(node, yaml.ScalarNode):
-        if node.tag == _KEPT_AS_TEXT:
-            return node.value
-        if node.tag not in _SCALARS:
-            shown = node.tag.removeprefix(_CORE)
-            raise CatalogFileError(f"{where}:{lines[at]}: the tag {shown} is not allowed.")
-        return loader.construct_object(node)
+        return _scalar(node, lines[at], loader, where)
     if isinstance(node, yaml.SequenceNode):
         return [_build(n, (*at, i), lines, loader, where) for i, n in enumerate(node.value)]
     result: dict[str, Any] = {}
@@ -87,6 +91,23 @@ def _build(node: Any, at: tuple[str | int, ...], lines: Lines, loader: Any, wher
         result[key] = _build(value_node, (*at, key), lines, loader, where)
         lines[(*at, key)] = line
     return result
+
+
+def _scalar(node: Any, line: int, loader: Any, where: str) -> Any:
+    kind = node.tag.removeprefix(_CORE)
+    if node.tag == _KEPT_AS_TEXT:
+        return node.value
+    if node.tag not in _SCALARS:
+        raise CatalogFileError.at(where, line, None, f"the tag {kind} is not allowed")
+    if kind in ("int", "float"):
+        if len(node.value) > MAX_DIGITS:
+            raise CatalogFileError.at(where, line, None, "a number of too many digits")
+        if _OLD_NUMBER.match(node.value):
+            return node.value
+    try:
+        return loader.construct_object(node)
+    except (yaml.YAMLError, ValueError):
+        raise CatalogFileError.at(where, line, None, f"not a valid {kind}") from None
 
 
 def _place(error: yaml.YAMLError) -> str:

@@ -117,7 +117,7 @@ class Engine(ABC):
             return self.default_version
         if version not in self.versions:
             raise InputError(
-                f"{self.name} {version} is not a version llmplan knows.",
+                f"{version[:40]!r} is not a version of {self.name} that llmplan knows.",
                 f"Known: {', '.join(self.versions)}.",
             )
         return version
@@ -201,6 +201,9 @@ def solve(
     those of the pool of one replica.
     """
     context = request.context_tokens
+    budget = round(budget)  # whole bytes from here on: the parts never sum to more than it
+    stages = [s._replace(weights_bytes=round(s.weights_bytes)) for s in stages]
+    overheads = Overheads(*(round(part) for part in overheads))
     weights, one, pool = _fullest(stages, overheads, budget, context, pool_of)
     fits = all(
         s.request_bytes(context) <= pool_of(left) <= left and left >= 0

@@ -178,9 +178,8 @@ def _stages(request: Request, batched: int) -> list[Stage]:
     weights = weight_bytes(model, request.weights, tp=p.tp, dp=p.dp, ep=p.ep, pad_vocab=True)
     groups = cached_layers(model)
     kv = request.kv
-    if kv.name == "fp8" and vllm_support.is_sparse_latent(
-        model
-    ):  # an alias there: flashmla_sparse.py
+    # For sparse latent attention vLLM reads fp8 as its own layout: flashmla_sparse.py
+    if kv.name == "fp8" and vllm_support.is_sparse_latent(model):
         kv = KV_FORMATS["fp8_ds_mla"]
     block = request.limits.block_size or BLOCK_TOKENS
     prompt = request.workload.input_tokens

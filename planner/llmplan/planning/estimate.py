@@ -22,6 +22,9 @@ def estimate_setup(
     """Return the setup that the options describe, with what would make it fit if it does not."""
     engine, request = requested(model, gpu, options)
     setup = setup_of(engine, request, explain=options.explain)
+    if setup.gpus < options.devices:
+        message = f"{setup.gpus} of {options.devices} devices are used, the rest stay idle."
+        setup = replace(setup, warnings=(*setup.warnings, Warning_("devices_idle", message)))
     if setup.fits:
         return setup
     return replace(setup, remedies=remedies_for(engine, request, accelerators))

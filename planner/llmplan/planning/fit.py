@@ -98,7 +98,8 @@ def _splits(engine: Engine, model: Model, fmt: WeightFormat, options: Options) -
         except IllegalParallelism:
             return []
     legal = engine.splits(model, fmt, options.devices)
-    return [p for p in legal if p.gpus == legal[0].gpus]
+    fullest = [p for p in legal if p.gpus == legal[0].gpus]
+    return list(dict.fromkeys([*fullest, split(engine, model, fmt, options)]))
 
 
 def _rank(

@@ -50,6 +50,9 @@ def _shorter_context(engine: Engine, request: Request) -> list[str]:
     longest = engine.plan(request).max_context_tokens
     if not 0 < longest < request.context_tokens:
         return []
+    shorter = replace(request.workload, context_tokens=longest)
+    if _fits(engine, replace(request, workload=shorter)) is None:
+        return []
     return [f"a context of {tokens_text(longest)} tokens at most"]
 
 

@@ -93,6 +93,8 @@ def _check_type(name: str, value: object, declared: str) -> None:
     kind = declared.partition(" ")[0]
     if not isinstance(value, wanted[kind]) or (kind != "bool" and isinstance(value, bool)):
         raise InputError(f"{name} must be {_WORDS[kind]}, not {str(value)[:40]!r}.")
+    if value == "":
+        raise InputError(f"{name} is empty.", "Leave it out or give a value.")
 
 
 _WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "True or False"}

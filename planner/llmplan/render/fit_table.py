@@ -52,7 +52,7 @@ def _verdict(answer: Answer) -> list[str]:
         if r.remedies:
             lines += ["What would fit:", *(f"  - {remedy}" for remedy in r.remedies)]
         else:
-            lines.append("Nothing near it fits: neither more of these devices nor other formats.")
+            lines.append("Nothing near it both fits and starts: no other count, format or device.")
         return lines
     k = r.kv_cache
     line = (

@@ -63,6 +63,8 @@ class Accelerator(Record):
             value = getattr(self, name)
             if value is not None and not 0 < value < MAX_FACT:
                 raise ValueError(f"{name} must be above 0 and finite, or null when unknown")
+        if self.confidence not in CONFIDENCE:
+            raise ValueError(f"confidence is one of {', '.join(CONFIDENCE)}")
         capability = self.compute_capability or "sm_80"
         if capability.startswith("sm_") and not _is_sm(capability):
             raise ValueError(f"compute_capability is written as sm_80, not {capability}")
@@ -114,6 +116,7 @@ class Accelerator(Record):
         return float(f"{digits[:-1]}.{digits[-1]}")
 
 
+CONFIDENCE = ("high", "medium", "low")
 MAX_FACT = 1e9
 """Beyond any memory, bandwidth or power of a device, in the units of its file."""
 

@@ -159,6 +159,8 @@ class PublishedCount(Record):
     why: str | None = None
 
     def __post_init__(self) -> None:
+        if self.confidence not in ("exact", "rounded"):
+            raise ValueError(f"confidence is exact or rounded, not {self.confidence!r}")
         if self.difference and not self.why:
             raise ValueError("a difference to the served parameters needs its reason in why")
 
@@ -211,6 +213,8 @@ class Model(Record):
             raise ValueError("vocab_size must be at least 1")
         if self.context_tokens is not None and self.context_tokens < 1:
             raise ValueError("context_tokens must be at least 1, or null")
+        if self.rope_theta is not None and self.rope_theta <= 0:
+            raise ValueError("rope_theta must be above 0, or null")
         if not self.sources:
             raise ValueError("sources must name at least one reference")
 

@@ -12,17 +12,20 @@ _BYTES = {
     "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
     "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "k": 2**10, "m": 2**20, "g": 2**30,
 }  # fmt: skip
+_GROUPED = re.compile(r"\s*[0-9]{1,3}(,[0-9]{3})+\s*")
 _NUMBER = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*")
 MAX_TOKENS = 1 << 30
 
 
 def parse_tokens(text: str | int) -> int:
-    """Return a token count from `8192`, `32k` (32,768) or `1M`.
+    """Return a token count from `8192`, `8,192`, `32k` (32,768) or `1M`.
 
     >>> parse_tokens("32k"), parse_tokens(8192), parse_tokens("1m")
     (32768, 8192, 1048576)
     """
-    value = _parse(str(text), _TOKENS, "a token count", "8192, 32k or 1m")
+    shown = str(text)
+    plain = shown.replace(",", "") if _GROUPED.fullmatch(shown[:40]) else shown
+    value = _parse(plain, _TOKENS, "a token count", "8192, 32k or 1m")
     if not 1 <= value <= MAX_TOKENS:
         raise InputError(f"{text!r} tokens is out of range.", f"Give 1 to {MAX_TOKENS:,}.")
     return value
