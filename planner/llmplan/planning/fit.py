@@ -90,16 +90,15 @@ def _formats(
 
 
 def _splits(engine: Engine, model: Model, fmt: WeightFormat, options: Options) -> list[Parallelism]:
-    """Return the asked split, or every legal one that uses as many devices as any can."""
+    """Return the asked split; else that of the request and all that use as many devices."""
+    try:
+        own = split(engine, model, fmt, options)
+    except IllegalParallelism:
+        return []
     if (options.tp, options.pp, options.dp, options.ep) != (None, None, None, None):
-        asked = replace(options, engine=engine.name)
-        try:
-            return [split(engine, model, fmt, asked)]
-        except IllegalParallelism:
-            return []
+        return [own]
     legal = engine.splits(model, fmt, options.devices)
-    fullest = [p for p in legal if p.gpus == legal[0].gpus]
-    return list(dict.fromkeys([*fullest, split(engine, model, fmt, options)]))
+    return list(dict.fromkeys([*(p for p in legal if p.gpus == legal[0].gpus), own]))
 
 
 def _rank(
