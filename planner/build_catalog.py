@@ -20,6 +20,7 @@ def compile_index(root: Path) -> bytes:
     return write_index({kind: {e["id"]: e for e in found} for kind, found in entries.items()})
 
 
+# hatchling's type parameter is the builder's configuration, which the hook does not read
 class CatalogHook(BuildHookInterface):  # type: ignore[type-arg]
     """Adds llmplan/catalog.jsonl to the wheel."""
 

@@ -56,6 +56,18 @@ class Cli:
             check=False,
         )
 
+    def python(self, script: str) -> subprocess.CompletedProcess[str]:
+        """Run a script against the installation, in a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(self.folder)},
+            timeout=60,
+            check=False,
+        )
+
 
 @pytest.fixture(scope="session")
 def cli(installed: Path) -> Cli:

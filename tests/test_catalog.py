@@ -13,7 +13,7 @@ from llmplan.catalog.files import read_entries
 from llmplan.catalog.resolve import all_accelerators, store
 from llmplan.catalog.schema import validate_file
 from llmplan.catalog.store import index_store, write_index
-from llmplan.memory.facts import model_faults
+from llmplan.memory.faults import model_faults
 from llmplan.memory.mixers import kinds
 from llmplan.specs.mixers import MIXER_TYPES
 

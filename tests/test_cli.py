@@ -163,7 +163,7 @@ def test_closed_pipe_is_silent(installed: Path) -> None:
     assert done.returncode == 0
 
 
-def test_ctrl_c_is_one_line(installed: Path) -> None:
+def test_ctrl_c_is_one_line(cli: Cli) -> None:
     """The signal arrives while the command runs: no traceback, the shell's code for it."""
     script = (
         "import llmplan, signal, os\n"
@@ -172,14 +172,7 @@ def test_ctrl_c_is_one_line(installed: Path) -> None:
         "from llmplan.cli.main import run\n"
         "run(['fit', 'mixtral-8x7b', '--gpu', 'a100-40g'])\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(installed)},
-        timeout=60,
-        check=False,
-    )
+    done = cli.python(script)
     assert done.returncode == 128 + signal.SIGINT
     assert done.stderr.strip() == "Interrupted."
 

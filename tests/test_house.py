@@ -6,10 +6,8 @@ import ast
 import doctest
 import importlib
 import inspect
-import os
 import pkgutil
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +34,7 @@ MAX_FUNCTION_LINES = 40
 
 
 @pytest.mark.parametrize("args", [(), ("--json",)])
-def test_fit_starts_light(installed: Path, args: tuple[str, ...]) -> None:
+def test_fit_starts_light(cli: Cli, args: tuple[str, ...]) -> None:
     """`fit` imports nothing heavy when the compiled index is there, nor the YAML reader."""
     script = (
         "import sys\n"
@@ -47,15 +45,8 @@ def test_fit_starts_light(installed: Path, args: tuple[str, ...]) -> None:
         "    pass\n"
         "print(*sys.modules, file=sys.stderr)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        cwd=installed,
-        env={**os.environ, "PYTHONPATH": str(installed)},
-        timeout=60,
-        check=True,
-    )
+    done = cli.python(script)
+    assert done.returncode == 0
     loaded = set(done.stderr.split())
     assert not [m for m in HEAVY if m in loaded]
     assert "llmplan.catalog.files" not in loaded

@@ -29,6 +29,7 @@ def read_entries(root: Path) -> dict[str, list[dict[str, Any]]]:
     for kind in KINDS:
         entries[kind] = []
         for path in yaml_files(root, kind):
+            # a safe loader, which the linter cannot see through getattr
             data = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
             if not isinstance(data, dict) or "id" not in data:
                 raise CatalogFileError(

@@ -18,6 +18,7 @@ from llmplan.specs import hardware, mixers, model
 
 MAX_LAYERS = 4096
 STACKS = ("decoder", "encoder", "vision", "draft")
+# mypy does not know the attributes that dataclasses add to a bare `type`
 _MIXERS = {t.__dataclass_fields__["kind"].default: t for t in mixers.MIXER_TYPES}  # type: ignore[attr-defined]
 _MLPS = {"dense": model.Mlp, "moe": model.MoE}
 _RECORDS: dict[str, type] = {

@@ -22,7 +22,7 @@ def command(files: tuple[str, ...], format: str, as_json: bool, offline: bool, q
     Example: llmplan check models hardware
     """
     from llmplan.catalog.check import check_files, expand
-    from llmplan.memory.facts import model_faults
+    from llmplan.memory.faults import model_faults
     from llmplan.render.records import to_json
 
     paths = expand([Path(f) for f in files])

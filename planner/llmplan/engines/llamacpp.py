@@ -52,12 +52,17 @@ FORMATS = (
     "gguf:F16", "gguf:Q8_0", "gguf:Q6_K", "gguf:Q5_K_M", "gguf:Q4_K_M", "gguf:IQ4_XS",
     "gguf:Q3_K_M", "gguf:IQ2_M",
 )  # fmt: skip
+"""Presets that are tried unasked: a choice of ours, the usual one of each size, 16 to 2 bits."""
+
 KV_KNOWN = ("fp16", "bf16", "f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+"""Types of -ctk and -ctv. Source: llama.cpp common/arg.cpp kv_cache_types at 0c1e57098."""
+
 VENDORS = ("nvidia", "amd", "apple", "intel", "cpu", "huawei", "mthreads")
-"""Vendors with a backend: CUDA, ROCm, Metal, SYCL and Vulkan (Xe alone), CPU, CANN, MUSA."""
+"""Vendors with a backend: CUDA, ROCm, Metal, SYCL and Vulkan (Xe alone), CPU, CANN, MUSA.
+Source: llama.cpp docs/build.md at 0c1e57098."""
+
 MIN_CUDA_CAPABILITY = 5.0
 """Lowest CUDA capability of the stock builds. Source: ggml-cuda CMakeLists.txt at 0c1e57098."""
-PORT = 8080
 
 
 class LlamaCpp(Engine):
@@ -87,7 +92,7 @@ class LlamaCpp(Engine):
 
     def knows(self, model: Model) -> bool:
         """Return whether llama.cpp converts the architecture."""
-        return model.architecture in ARCHITECTURES or _known_alias(model)
+        return model.architecture in ARCHITECTURES
 
     def unsupported(self, request: Request) -> str | None:
         """Return why llama.cpp does not run this model, format or device."""
@@ -161,10 +166,6 @@ class LlamaCpp(Engine):
         if request.parallel.pp > 1:
             words += ["-sm", "layer"]
         return Launch(" ".join(words), urls), warnings
-
-
-def _known_alias(model: Model) -> bool:
-    return model.architecture.removesuffix("ForCausalLM") + "LMHeadModel" in ARCHITECTURES
 
 
 def _overheads(request: Request) -> Overheads:
@@ -241,6 +242,7 @@ def _stages(request: Request) -> list[Stage]:
 
 
 def _terms(request: Request, overheads: Overheads) -> tuple[Term, ...]:
+    logged = "calibrated" if request.gpu.vendor == "nvidia" else "transferred"
     return (
         Term("budget", request.device_bytes - FIT_MARGIN_BYTES,
              "usable memory - the 1024 MiB that --fit keeps free",
@@ -248,8 +250,9 @@ def _terms(request: Request, overheads: Overheads) -> tuple[Term, ...]:
              "llama.cpp --fit-target at 0c1e57098"),
         Term("compute buffer", overheads.activation_peak,
              f"vocabulary x {MICRO_BATCH} x 4 B + 32 MiB, flash attention on",
-             "calibrated", "logged compute buffers, engine memory rules of 2026-11"),
-        Term("runtime", overheads.runtime, "CUDA context of one process", "calibrated",
+             logged, "logged compute buffers, engine memory rules of 2026-11"),
+        Term("runtime", overheads.runtime, "context of one process (none off CUDA and ROCm)",
+             logged if overheads.runtime else "assumed",
              "0.3-0.6 GiB in start-up logs, engine memory rules of 2026-11"),
     )  # fmt: skip
 

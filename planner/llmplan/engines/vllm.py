@@ -48,8 +48,6 @@ GB10_CAPABILITY = "sm_121"
 NODE_DEVICES = 8
 """Devices of the largest common node where no wider link is on record (nodes of 2026-11)."""
 
-PORT = 8000
-
 
 class Vllm(Engine):
     """vLLM as its OpenAI-compatible server, defaults of the newest version."""

@@ -20,6 +20,10 @@ STATE_PAGES = 2
 prefix caching keeps (mamba_cache_mode "align", MambaSpec.max_memory_usage_bytes). A model without
 any attention has no prefix caching, so one (config/model.py is_prefix_caching_supported)."""
 
+STATE_BYTES = 2
+"""Bytes of a state element that the model does not fix: `auto` is the model's own 16-bit type
+(config/cache.py mamba_cache_dtype, mamba_ssm_cache_dtype; mamba_utils.py _mamba_state_dtype)."""
+
 CONCURRENT_BATCHES = 2
 """Steps in flight with asynchronous scheduling, the default, on one pipeline stage: windows keep
 so many batches, and one more a further stage (config/vllm.py max_concurrent_batches)."""
@@ -45,7 +49,7 @@ def kinds_on_device(
     tp: int,
     block_tokens: int,
     layers: range,
-    state_bytes: int = 2,
+    state_bytes: int = STATE_BYTES,
 ) -> list[Kind]:
     """Return the cache kinds of a device; a state raises the block until a page holds it."""
     present = [(g.cache, sum(p in layers for p in g.layers)) for g in groups]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from math import ceil
 
-from llmplan.engines.base import Engine, Plan, Request
+from llmplan.engines.base import Engine, Plan, Request, extension_error
 from llmplan.planning.quality import quality_of
 from llmplan.planning.remedies import remedies_for
 from llmplan.planning.request import Options, requested
@@ -95,9 +94,9 @@ def _misfit(request: Request, plan: Plan) -> str:
 
 
 def _model_warnings(request: Request) -> tuple[Warning_, ...]:
-    model, context, found = request.model, request.context_tokens, []
-    if model.context_tokens and context > model.context_tokens:
-        found.append(Warning_("context_beyond_model", _extension(model, context)))
+    model, found = request.model, []
+    if request.extension_factor > 1:
+        found.append(Warning_("context_beyond_model", _extension(request)))
     if model.unverified:
         what = ", ".join(model.unverified)
         found.append(
@@ -121,13 +120,16 @@ def _assumed(request: Request) -> str:
     return gpu.usable_memory_note or f"{gpu.assumed_share:.1%} of nominal is taken"
 
 
-def _extension(model: Model, context: int) -> str:
-    trained = model.context_tokens or context
-    start = f"{tokens_text(context)} tokens is beyond the {tokens_text(trained)} of {model.id}"
-    if model.learned_positions or model.rope_scaling or model.rope_theta is None:
-        return f"{start}, and no known way extends it."
-    factor = ceil(context / trained)
-    return f"{start}: extend it with RoPE scaling (YaRN, factor {factor}) and check the quality."
+def _extension(request: Request) -> str:
+    model = request.model
+    impossible = extension_error(request)
+    if impossible:
+        return impossible
+    return (
+        f"{tokens_text(request.context_tokens)} tokens is beyond the "
+        f"{tokens_text(model.context_tokens or 0)} of {model.id}: extend it with RoPE scaling "
+        f"(YaRN, factor {request.extension_factor}) and check the quality."
+    )
 
 
 def _load_warnings(request: Request, plan: Plan) -> tuple[Warning_, ...]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from llmplan.specs.setup import MemoryPerGpu
 
 WIDTH = 28
-LEGEND = "W weights, K KV cache, A activations, G CUDA graphs, R runtime, . free"
+LEGEND = (
+    "W weights, K KV cache, A activations, G CUDA graphs, R runtime, . free. W and the cache a\n"
+    "request takes are exact; A, G and R, and so K's room, come from logs (--explain: each basis)"
+)
 
 
 def memory_bar(m: MemoryPerGpu, width: int = WIDTH) -> str:
