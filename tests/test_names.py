@@ -8,6 +8,7 @@ import llmplan
 from llmplan.catalog.names import normalise
 from llmplan.catalog.resolve import find_gpu, find_model, store
 from llmplan.errors import AmbiguousName, InputError, UnknownName
+from llmplan.memory.formats import weight_format
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,18 @@ def test_near_names_are_suggested() -> None:
     with pytest.raises(UnknownName) as e:
         llmplan.load_gpu("rtx-4091")
     assert "rtx-4090" in (e.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("Q4_K_N", "gguf:Q4_K_M"), ("awq-int", "awq-int4"), ("float17", "fp16"), ("fp9", "fp8")],
+)
+def test_near_formats_are_suggested(written: str, meant: str) -> None:
+    with pytest.raises(UnknownName) as e:
+        weight_format(written)
+    assert e.value.hint is not None
+    assert e.value.hint.startswith("Did you mean")
+    assert meant in e.value.hint
 
 
 @pytest.mark.parametrize("name", ["", " ", "---", "\x00", "a" * 10_000, "💥", "../../etc/passwd"])

@@ -143,13 +143,17 @@ def kv_format(name: str) -> KvFormat:
 def _find(name: str, table: dict[str, _T], what: str) -> _T:
     if name in table:
         return table[name]
-    wanted = name.lower().replace("_", "-")
-    for key, row in table.items():
-        names: tuple[str, ...] = (key, *row.aliases)
-        if wanted in [n.lower().replace("_", "-") for n in names]:
-            return row
+    known = {_key(n): key for key, row in table.items() for n in (key, *row.aliases)}
+    wanted = _key(name)
+    if wanted in known:
+        return table[known[wanted]]
     from difflib import get_close_matches
 
-    close = get_close_matches(name, list(table), n=3, cutoff=0.4)
-    listed = ", ".join(close or [n for n in table if ":" not in n])
-    raise UnknownName(f"Unknown {what} {name!r}.", f"Did you mean: {listed}?")
+    close = dict.fromkeys(known[n] for n in get_close_matches(wanted, known, n=3, cutoff=0.6))
+    listed = dict.fromkeys(n if ":" not in n else n.partition(":")[0] + ":..." for n in table)
+    hint = f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(listed)}."
+    raise UnknownName(f"Unknown {what} {name[:40]!r}.", hint)
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("_", "-")
