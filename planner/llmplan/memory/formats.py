@@ -6,6 +6,7 @@ not rows of bits: llama.cpp picks a type per tensor, see `llmplan.memory.gguf`.
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TypeVar
 
 from llmplan.errors import UnknownName
@@ -36,19 +37,28 @@ def _matrix_formats() -> list[WeightFormat]:
         f("awq-int4", 4, "AutoAWQ layout: fp16 scale, 4-bit zero per 128; vLLM auto_awq.py",
           group_size=128, group_bits=20, aliases=("awq",)),
         f("gptq-int4", 4, gptq, group_size=128, group_bits=20, column_bits=32, aliases=("gptq",)),
-        f("gptq-int8", 8, gptq, group_size=128, group_bits=24, column_bits=32),
         f("compressed-tensors-w4a16", 4, ct, group_size=128, group_bits=16,
           aliases=("w4a16", "compressed-tensors-w4a16-g128")),
         f("nvfp4", 4, "ModelOpt: e4m3 scale per 16, two fp32 a matrix; vLLM modelopt.py",
           group_size=16, group_bits=8, tensor_bits=64),
         f("mxfp4", 4, "OCP MX: e8m0 scale per 32; gpt-oss quantizes expert weights only",
           group_size=32, group_bits=8, covers=("experts",)),
+        f("mxfp4-all", 4, "OCP MX: e8m0 scale per 32, every linear layer", group_size=32,
+          group_bits=8),
         f("mxfp8", 8, "OCP MX: e8m0 scale per 32", group_size=32, group_bits=8),
         f("bnb-nf4", 4, bnb, group_size=64, group_bits=32, aliases=("nf4", "bnb-4bit")),
         f("bnb-int8", 8, "bitsandbytes LLM.int8: fp32 absmax a row", row_bits=32),
         f("hqq-int4", 4, "HQQ: fp16 scale and zero per 64", group_size=64, group_bits=32,
           aliases=("hqq",)),
         f("hqq-int8", 8, "HQQ: fp16 scale and zero per 64", group_size=64, group_bits=32),
+        f("quanto-int4", 4, "optimum-quanto: 16-bit scale and shift per 128", group_size=128,
+          group_bits=32),
+        f("quanto-int2", 2, "optimum-quanto: 16-bit scale and shift per 128", group_size=128,
+          group_bits=32),
+        f("torchao-int4", 4, "torchao int4 weight only: 16-bit scale and zero per 128",
+          group_size=128, group_bits=32),
+        f("bitnet-1.58", 2, "BitNet b1.58: four ternary weights a byte, one scale a matrix",
+          tensor_bits=16),
     ]  # fmt: skip
 
 
@@ -58,21 +68,31 @@ def _families() -> list[WeightFormat]:
     awq = "AutoAWQ layout: fp16 scale and 4-bit zero per group"
     gptq = "AutoGPTQ/GPTQModel layout, other group sizes"
     gguf = "llama.cpp llama-quant.cpp at 0c1e57098 (2026-10-01)"
-    rows = [
-        f(f"mlx-{bits}bit", bits, mlx, group_size=64, group_bits=32, covers=_DENSE_AND_HEAD)
-        for bits in (2, 3, 4, 5, 6, 8)
-    ]
+    ct = "PyPI compressed-tensors 0.20.0, pack-quantized, symmetric"
+    rows = []
+    for bits, size in product((2, 3, 4, 5, 6, 8), (32, 64, 128)):
+        name = f"mlx-{bits}bit" + ("" if size == 64 else f"-g{size}")
+        rows.append(f(name, bits, mlx, group_size=size, group_bits=32, covers=_DENSE_AND_HEAD))
     for name, size, scale in (("mlx-mxfp4", 32, 8), ("mlx-nvfp4", 16, 8)):
         rows.append(f(name, 4, mlx, group_size=size, group_bits=scale, covers=_DENSE_AND_HEAD))
     for size in (32, 64):
         rows.append(f(f"awq-int4-g{size}", 4, awq, group_size=size, group_bits=20))
-        rows.append(f(f"gptq-int4-g{size}", 4, gptq, group_size=size, group_bits=20,
-                      column_bits=32))  # fmt: skip
-        rows.append(f(f"gptq-int8-g{size}", 8, gptq, group_size=size, group_bits=24,
-                      column_bits=32))  # fmt: skip
+    for bits, size in product((2, 3, 4, 8), (32, 64, 128)):
+        if (bits, size) != (4, 128):
+            name = f"gptq-int{bits}" + ("" if size == 128 else f"-g{size}")
+            rows.append(f(name, bits, gptq, group_size=size, group_bits=16 + bits, column_bits=32))
+    for bits in (2, 3, 4, 8):
+        rows.append(f(f"gptq-int{bits}-channel", bits, f"{gptq}; one group a row",
+                      row_bits=16 + bits, column_bits=32))  # fmt: skip
+    rows.append(f("awq-int4-channel", 4, f"{awq}; one group a row", row_bits=20))
+    for bits, size in product((4, 8), (32, 64, 128)):
+        if (bits, size) != (4, 128):
+            name = f"compressed-tensors-w{bits}a16" + ("" if size == 128 else f"-g{size}")
+            rows.append(f(name, bits, ct, group_size=size, group_bits=16))
+    rows.append(f("compressed-tensors-w4a16-channel", 4, ct, row_bits=16))
     for name, preset in PRESETS.items():
-        bits = preset.nominal_bits
-        rows.append(f(f"gguf:{name}", bits, gguf, gguf_preset=name, aliases=(name,)))
+        nominal = preset.nominal_bits
+        rows.append(f(f"gguf:{name}", nominal, gguf, gguf_preset=name, aliases=(name,)))
     return rows
 
 
@@ -103,36 +123,42 @@ KV_FORMATS: dict[str, KvFormat] = {
 }  # fmt: skip
 
 
-_EXL = {
+_AVERAGED = {
     "exl3": "turboderp-org/exllamav3 doc/exl3.md: K bits + 16(in+out), head at 6 bits",
     "exl2": "ExLlamaV2: average bits with scales, head at 6 bits",
+    "aqlm": "AQLM (arXiv:2401.06118): codes as stated, a 16-bit scale a row, codebooks left out",
+    "higgs": "HIGGS (arXiv:2411.17525): codes as stated, a 16-bit scale per 1024",
 }
 _EXL_HEAD_BITS = 6.0
+_VECTOR_BITS = {"exl3": (16, 16), "aqlm": (16, 0)}
+"""Bits of a scale for each (output row, input column)."""
 
 
-def _exl_format(name: str) -> WeightFormat | None:
+def averaged_format(name: str) -> WeightFormat | None:
     """Return `exl3:4.25bpw` and kin: any average of 1 to 8 bits a weight."""
     kind, _, rest = name.lower().partition(":")
     number = rest.removesuffix("bpw")
-    if kind not in _EXL or not number.replace(".", "", 1).isdecimal():
+    if kind not in _AVERAGED or not number.replace(".", "", 1).isdecimal():
         return None
     bits = float(number)
     if not 1 <= bits <= 8:
-        raise UnknownName(f"{name!r} is out of range.", "EXL formats have 1 to 8 bits a weight.")
-    vectors = 16 if kind == "exl3" else 0
+        raise UnknownName(f"{name!r} is out of range.", "Such formats have 1 to 8 bits a weight.")
+    row_bits, column_bits = _VECTOR_BITS.get(kind, (0, 0))
     return WeightFormat(
         f"{kind}:{bits}bpw",
         bits,
-        _EXL[kind],
-        row_bits=vectors,
-        column_bits=vectors,
-        head_bits=_EXL_HEAD_BITS,
+        _AVERAGED[kind],
+        group_size=1024 if kind == "higgs" else 0,
+        group_bits=16 if kind == "higgs" else 0,
+        row_bits=row_bits,
+        column_bits=column_bits,
+        head_bits=_EXL_HEAD_BITS if kind.startswith("exl") else None,
     )
 
 
 def weight_format(name: str) -> WeightFormat:
     """Return a weight format by name or alias, in any case; EXL formats by bits a weight."""
-    return _exl_format(name) or _find(name, WEIGHT_FORMATS, "weight format")
+    return averaged_format(name) or _find(name, WEIGHT_FORMATS, "weight format")
 
 
 def kv_format(name: str) -> KvFormat:

@@ -25,7 +25,9 @@ _KEPT_F32 = (
 )  # fmt: skip
 """Tensors that stay at 32 bits in every file (tensor_allows_quantization and the converters)."""
 
-_VALUE_KINDS = ("attention", "gated_delta_net", "lightning_attention")
+_VALUE_KINDS = (
+    "attention", "gated_delta_net", "kimi_delta_attention", "lightning_attention",
+)  # fmt: skip
 
 
 def _heads_per_kv_head(model: Model) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from llmplan.memory.memo import remembered
-from llmplan.memory.mixers import Cache, mixer_cache
+from llmplan.memory.mixers import Cache, mixer_caches
 from llmplan.memory.number import Number, smaller
 from llmplan.memory.tensor import rank_units
 from llmplan.specs.formats import KvFormat
@@ -123,15 +123,15 @@ def cached_layers(model: Model, *, latent: bool = True) -> list[CachedLayers]:
 def _block_caches(block: Block, stack: Stack, latent: bool) -> list[Cache]:
     caches = []
     for mixer in block.mixers:
-        cache = mixer_cache(mixer, stack.hidden_size)
         if isinstance(mixer, LatentAttention) and not latent:
-            cache = Cache(
+            expanded = Cache(
                 heads=mixer.heads,
                 key_dim=mixer.qk_nope_head_dim + mixer.qk_rope_head_dim,
                 value_dim=mixer.v_head_dim,
             )
-        if cache is not None:
-            caches.append(cache)
+            caches.append(expanded)
+        else:
+            caches += mixer_caches(mixer, stack.hidden_size)
     return caches
 
 
@@ -140,12 +140,13 @@ def layer_token_bytes(cache: Cache, kv: KvFormat, *, tp: int = 1) -> float:
     if not cache.heads:
         return 0.0
     if cache.latent and kv.latent_bytes:
-        size = float(kv.latent_bytes)
+        size = float(cache.packed_bytes or kv.latent_bytes)
     else:
         heads = rank_units(units=cache.heads, tp=tp) if cache.sharded else cache.heads
         bits = 1.0 * kv.head_bits * (2 if cache.value_dim else 1)
         size = heads * (cache.key_dim * kv.key_bits + cache.value_dim * kv.value_bits + bits) / 8
-    return size + (cache.extra_dim + INDEXER_SCALE_BYTES if cache.extra_dim else 0)
+    size += cache.extra_dim + INDEXER_SCALE_BYTES if cache.extra_dim else 0
+    return (size + cache.row_bytes) / cache.stride
 
 
 def layer_state_bytes(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from llmplan.memory.adapters import adapter_tensors
 from llmplan.memory.mixers import mixer_tensors
 from llmplan.memory.tensor import COLUMNS, ROWS, Tensor, bias, linear, vector
 from llmplan.specs.model import Block, Mlp, Model, MoE, Stack, TensorShape
@@ -49,8 +50,13 @@ def moe_tensors(moe: MoE, hidden: int) -> list[Tensor]:
     if moe.router_bias:
         tensors.append(bias("ffn_gate_inp", moe.experts, "router"))
     dense = Mlp(moe.intermediate_size, gated=moe.gated, bias=moe.bias)
-    for t in mlp_tensors(dense, hidden, "experts", "_exps"):
+    for t in mlp_tensors(dense, moe.latent_size or hidden, "experts", "_exps"):
         tensors.append(t._replace(copies=moe.experts, active=moe.experts_per_token, experts=True))
+    if moe.latent_size:
+        tensors.append(linear("ffn_latent_down", moe.latent_size, hidden, "mlp"))
+        tensors.append(linear("ffn_latent_up", hidden, moe.latent_size, "mlp"))
+    if moe.latent_norm:
+        tensors.append(vector("ffn_latent_norm", moe.latent_size or hidden, "norm"))
     if moe.shared_experts_size:
         shared = Mlp(moe.shared_experts_size, gated=moe.shared_gated)
         tensors += mlp_tensors(shared, hidden, "shared_experts", "_shexp")
@@ -131,7 +137,19 @@ def model_tensors(model: Model, *, draft: bool = False) -> list[Layered]:
     ):
         if stack is not None:
             result += stack_tensors(stack, name)
-    return result
+    return result + _adapters(model, result)
+
+
+def _adapters(model: Model, tensors: list[Layered]) -> list[Layered]:
+    if model.adapter is None:
+        return []
+    main = "decoder" if model.decoder is not None else "encoder"
+    return [
+        layered._replace(tensor=thin)
+        for layered in tensors
+        if layered.stack == main
+        for thin in adapter_tensors(model.adapter, layered.tensor)
+    ]
 
 
 def _regroup(tensor: Tensor, stack: str) -> Tensor:

@@ -7,10 +7,12 @@ from typing import NamedTuple
 from llmplan.memory import gguf
 from llmplan.memory.memo import remembered
 from llmplan.memory.number import Number
+from llmplan.memory.parts import layer_formats, parts_of
 from llmplan.memory.tensor import Tensor, rank_tensor
 from llmplan.memory.tensors import Layered, model_tensors
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.model import Model
+from llmplan.specs.stored import UNLOADED, StoredWeights
 
 
 def quantized_matrix_bytes(
@@ -154,7 +156,47 @@ def weight_bytes(
     pad_vocab : bool
         Pad the vocabulary as vLLM and SGLang do
 
+    Where the model was read from its files and `fmt` is theirs, the stored bytes count.
+
     """
+    computed = _computed_bytes(model, fmt, tp=tp, dp=dp, ep=ep, pad_vocab=pad_vocab)
+    if model.stored is None or model.stored.format != fmt.name:
+        return computed
+    whole = _computed_bytes(model, fmt, tp=1, dp=1, ep=1, pad_vocab=False)
+    return _stored_bytes(model.stored, computed, whole)
+
+
+def _stored_bytes(stored: StoredWeights, rank: WeightBytes, whole: WeightBytes) -> WeightBytes:
+    """Return the stored bytes of each part, times the share of it that the rank holds.
+
+    The share is that of the computed bytes, 1 where nothing is split or padded.
+    """
+
+    def held(size: int, on_rank: float, in_all: float) -> float:
+        return size * (on_rank / in_all) if in_all else float(size)
+
+    beside = {
+        part: held(getattr(stored, part), getattr(rank, part), getattr(whole, part))
+        for part in ("embedding", "head", "encoder", "vision")
+    }
+    layers = zip(stored.layers, rank.layers, whole.layers, strict=True)
+    classes = {
+        name: held(size, rank.classes.get(name, 0.0), whole.classes.get(name, 0.0))
+        for name, size in stored.classes.items()
+        if name not in (*UNLOADED, "draft")
+    }
+    return WeightBytes(
+        layers=tuple(held(*sizes) for sizes in layers),
+        tied_head=beside["embedding"] * (rank.tied_head / rank.embedding),
+        classes=classes,
+        **beside,
+    )
+
+
+def _computed_bytes(
+    model: Model, fmt: WeightFormat, *, tp: int, dp: int, ep: int, pad_vocab: bool
+) -> WeightBytes:
+    """Return weight bytes tensor by tensor, from shapes and format."""
     main = "decoder" if model.decoder is not None else "encoder"
     layers = [0.0] * len(model.main.layers)
     places = {"embedding": 0.0, "head": 0.0, "encoder": 0.0, "vision": 0.0}
@@ -185,13 +227,17 @@ def _sized(
         positions = gguf.layer_positions(model)
         stored = gguf.stored_tensors(model, tensors)
         return [(x, [float(n) for n in gguf.tensor_bytes(x, facts, positions)]) for x in stored]
+    parts = parts_of(model, fmt.name)
     result = []
     for layered in tensors:
         t = layered.tensor
         if t.shard != "vocab" or pad_vocab:
             t = rank_tensor(t, tp=tp, dp=dp, ep=ep)
-        size = format_tensor_bytes(t, fmt)
-        result.append((layered, [size] * len(layered.layers)))
+        if parts:
+            formats = layer_formats(parts, t, layered.layers, fmt)
+            result.append((layered, [format_tensor_bytes(t, f) for f in formats]))
+        else:
+            result.append((layered, [format_tensor_bytes(t, fmt)] * len(layered.layers)))
     return result
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from llmplan.errors import InputError
 from llmplan.sources.layers import Plain, stack_layers
+from llmplan.sources.native import native_weights
+from llmplan.sources.unknown import NEEDED, guessed_record, readable, unusual_key
 
 Config = Mapping[str, Any]
 Builder = Callable[[Config], Plain]
@@ -44,27 +46,58 @@ def architecture_from_config(config: Config) -> Plain:
     model_type = config.get("model_type")
     _refuse_huge(config)
     if not isinstance(model_type, str) or model_type not in _FAMILIES:
-        raise InputError(
-            f"model_type {model_type!r} of this config.json is not one llmplan can read yet.",
-            "Known: " + ", ".join(sorted(_FAMILIES)) + ".",
-        )
+        record = _unknown_architecture(config)
+        return native_weights(config, record.get("decoder")) | record
     try:
-        record = _FAMILIES[model_type](config)
+        record = _FAMILIES[model_type](usual_names(config))
     except KeyError as e:
         raise InputError(f"config.json lacks {e.args[0]!r}, which {model_type} needs.") from None
-    record.setdefault("native_format", native_format(config))
-    return record
+    except OverflowError:
+        raise InputError(f"A number of this config.json is beyond any {model_type}.") from None
+    return native_weights(config, record["decoder"] if record.get("decoder") else None) | record
+
+
+def _unknown_architecture(config: Config) -> Plain:
+    """Return the language model inside a known one's wrapper, else a guess, else refuse."""
+    inner = config.get("text_config") or config.get("llm_config")
+    if isinstance(inner, Mapping) and inner.get("model_type") in _FAMILIES:
+        record = text_record(config)
+        kind = str(config.get("model_type"))[:40]
+        note = f"model_type {kind!r} is not known: its text_config is read, its towers are not"
+        return record | {"unverified": ["towers"], "notes": [note]}
+    text = usual_names(text_config(config))
+    odd = unusual_key(text)
+    if odd:
+        raise InputError(
+            f"model_type {str(config.get('model_type'))[:40]!r} of this config.json is not known, "
+            f"and its {odd!r} says that its layers are not plain attention: no guess is made.",
+            "Give the folder with its GGUF file, or a catalogue YAML of your own.",
+        )
+    if not readable(text):
+        said = config.get("model_type")
+        what = "has no model_type" if said is None else f"has the unknown model_type {said!r:.40}"
+        raise InputError(
+            f"This config.json {what}, and lacks the keys to guess from: {', '.join(NEEDED)}.",
+            "Compare it with the published config.json.",
+        )
+    return guessed_record({**text, "model_type": config.get("model_type")})
 
 
 MAX_LAYERS = 4096
 """Layers of the deepest stack read; a larger number in a file is a fault or an attack."""
 
+MAX_NESTING = 16
+"""Levels of nested configs read; published ones have five at most."""
 
-def _refuse_huge(config: Config) -> None:
+
+def _refuse_huge(config: Config, level: int = 0) -> None:
+    if level > MAX_NESTING:
+        raise InputError(f"This config.json is nested deeper than {MAX_NESTING} levels.")
     for key, value in config.items():
         if isinstance(value, Mapping):
-            _refuse_huge(value)
-        counted = isinstance(value, int) and ("layer" in key or key == "depth")
+            _refuse_huge(value, level + 1)
+        counts = ("layer" in key and "per_layer" not in key) or key == "depth"
+        counted = isinstance(value, int) and counts
         listed = isinstance(value, (list, str)) and ("layer" in key or "pattern" in key)
         if (counted and value > MAX_LAYERS) or (listed and len(value) > MAX_LAYERS):
             raise InputError(f"{key} of this config.json is beyond {MAX_LAYERS} layers.")
@@ -73,6 +106,72 @@ def _refuse_huge(config: Config) -> None:
 def text_config(config: Config) -> Config:
     """Return the language model's part of a nested config."""
     return {**config, **(config.get("text_config") or config.get("llm_config") or {})}
+
+
+OLD_NAMES = {
+    "hidden_size": ("n_embd", "d_model", "hidden_dim", "n_embed"),
+    "num_hidden_layers": ("n_layer", "n_layers", "num_layers"),
+    "num_attention_heads": ("n_head", "n_heads"),
+    "num_key_value_heads": ("num_kv_heads", "n_head_kv", "n_kv_heads", "multi_query_group_num"),
+    "intermediate_size": ("n_inner", "ffn_dim", "ffn_hidden_size", "ffn_embed_dim"),
+}
+"""Today's key of a config.json, and those of older families that mean the same."""
+
+
+def usual_names(config: Config) -> Config:
+    """Return the config with today's keys beside the older spellings, where those stand alone."""
+    found = {}
+    for name, others in OLD_NAMES.items():
+        values = [config[o] for o in others if config.get(o) is not None]
+        if config.get(name) is None and values:
+            found[name] = values[0]
+    return {**config, **found}
+
+
+CONTEXT_NAMES = (
+    "max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_target_positions",
+    "max_sequence_length", "max_seq_length", "seq_len",
+)  # fmt: skip
+"""Keys that hold the longest context: the least of them counts, and `model_max_length` (Command R)
+goes before them all. Source: vLLM, ModelArchConfigConvertorBase.derive_max_model_len_and_key."""
+
+OFFSET_POSITIONS = ("roberta", "xlm-roberta", "mpnet")
+"""Families whose table has rows that no token uses: positions start after the padding index."""
+
+
+def context_tokens(config: Config) -> int | None:
+    """Return the longest context of a config in any spelling [tokens], or None if it says none."""
+    text = text_config(config)
+    found = [text[k] for k in CONTEXT_NAMES if type(text.get(k)) is int and text[k] > 0]
+    if type(text.get("model_max_length")) is int and text["model_max_length"] > 0:
+        return int(text["model_max_length"])
+    if not found:
+        return None
+    limit, unused = int(min(found)), 0
+    if text.get("model_type") in OFFSET_POSITIONS:
+        padding = text.get("pad_token_id")
+        unused = 1 + (padding if isinstance(padding, int) else 1)
+    return max(limit - unused, 1)
+
+
+def known(config: Config, **defaults: Any) -> Config:
+    """Return the config with the published defaults of its configuration class filled in."""
+    return {**defaults, **{k: v for k, v in config.items() if v is not None}}
+
+
+def text_record(config: Config, **defaults: Any) -> Plain:
+    """Return the language model inside a multimodal config, read by its own model_type."""
+    text = config.get("text_config") or config.get("llm_config")
+    if not isinstance(text, Mapping):
+        raise KeyError("text_config")
+    said = known(text, **defaults)
+    for key in ("tie_word_embeddings", "quantization_config"):
+        if config.get(key) is not None:
+            said = {key: config[key], **said}
+    record = architecture_from_config(said)
+    for key in ("native_format", "native_parts"):
+        record.pop(key, None)  # the whole config says it
+    return record
 
 
 def rope_facts(config: Config) -> Plain:
@@ -86,66 +185,6 @@ def rope_facts(config: Config) -> Plain:
     if isinstance(kind, str) and kind not in ("default", "mrope"):
         facts["rope_scaling"] = kind
     return facts
-
-
-DTYPES = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
-
-
-def native_format(config: Config) -> str:
-    """Return the weight format that the checkpoint ships in; 16 bits where no dtype is stated."""
-    text = text_config(config)
-    quant = config.get("quantization_config") or text.get("quantization_config")
-    if isinstance(quant, Mapping) and quant:
-        return _quantized_format(quant)
-    dtype = str(text.get("torch_dtype") or text.get("dtype") or "bfloat16")
-    return DTYPES.get(dtype.removeprefix("torch."), "bf16")
-
-
-def _quantized_format(quant: Config) -> str:
-    """Return the format of a quantization_config; one that is not known is refused, not guessed."""
-    method = str(quant.get("quant_method") or quant.get("quant_algo") or "").lower()
-    bits, group = quant.get("bits", 4), quant.get("group_size", 128)
-    algorithm = str(quant.get("quant_algo", "")).lower()
-    if method == "fp8" and algorithm in ("", "fp8"):
-        return "fp8-block" if quant.get("weight_block_size") else "fp8"
-    if method == "mxfp4":
-        return "mxfp4"
-    if (method, bits) in (("awq", 4), ("gptq", 4), ("gptq", 8)) and group in (32, 64, 128):
-        return f"{method}-int{bits}" + ("" if group == 128 else f"-g{group}")
-    if method in ("modelopt", "nvfp4") and algorithm in ("fp8", "nvfp4"):
-        return algorithm
-    if method == "bitsandbytes":
-        return "bnb-nf4" if quant.get("load_in_4bit") else "bnb-int8"
-    if method == "compressed-tensors":
-        return _compressed_format(quant)
-    raise InputError(
-        f"quantization_config with quant_method {method[:40]!r} is not read yet.",
-        "Remove it from the config and give --quant FORMAT.",
-    )
-
-
-_COMPRESSED = {
-    ("int", 4, "group"): "compressed-tensors-w4a16",
-    ("int", 8, "channel"): "int8-w8a8",
-    ("float", 8, "channel"): "fp8-channel",
-    ("float", 8, "tensor"): "fp8",
-    ("float", 8, "block"): "fp8-block",
-    ("float", 4, "tensor_group"): "nvfp4",
-}
-
-
-def _compressed_format(quant: Config) -> str:
-    groups = quant.get("config_groups")
-    listed = list(groups.values()) if isinstance(groups, Mapping) else []
-    weights = [g.get("weights") or {} for g in listed if isinstance(g, Mapping)]
-    found = {(w.get("type"), w.get("num_bits"), w.get("strategy")) for w in weights}
-    scheme = found.pop() if len(found) == 1 else None
-    if scheme not in _COMPRESSED:
-        raise InputError(
-            "This compressed-tensors scheme is not read yet.",
-            "Remove it from the config and give --quant FORMAT.",
-        )
-    return _COMPRESSED[scheme]
 
 
 def attention(c: Config, **traits: Any) -> Plain:
@@ -193,5 +232,13 @@ def record(c: Config, decoder: Plain, *, tied: bool = False, **rest: Any) -> Pla
         "vocab_size": c["vocab_size"],
         "tied_embeddings": bool(c.get("tie_word_embeddings", tied)),
         "decoder": decoder,
+        **({"head": False} if headless(c) else {}),
         **rest,
     }
+
+
+def headless(c: Config) -> bool:
+    """Return whether the checkpoint is of a bare ...Model, as embedding models are: no head."""
+    listed = c.get("architectures")
+    name = str(listed[0]) if isinstance(listed, list) and listed else ""
+    return name.endswith("Model") and not name.endswith(("LMHeadModel", "ChatGLMModel"))

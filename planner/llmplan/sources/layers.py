@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from llmplan.specs.loading import expand_layers
+
 Plain = dict[str, Any]
 
 
@@ -24,7 +26,24 @@ def stack_layers(layers: Sequence[Plain]) -> Plain:
             names[key] = _block_name(layer, blocks)
             blocks[names[key]] = layer
         order.append(names[key])
-    return {"blocks": blocks, "layers": _runs(order)}
+    return {"blocks": blocks, "layers": layer_runs(order)}
+
+
+def block_layers(stack: Plain) -> dict[str, set[int]]:
+    """Return the layers of each block of a stack record.
+
+    >>> block_layers({"layers": [{"repeat": 2, "layers": ["a", "b*2"]}]})
+    {'a': {0, 3}, 'b': {1, 2, 4, 5}}
+    """
+    found: dict[str, set[int]] = {}
+    for layer, name in enumerate(expand_layers(stack["layers"])):
+        found.setdefault(name, set()).add(layer)
+    return found
+
+
+def layer_count(stack: Plain) -> int:
+    """Return the layers of a stack record."""
+    return len(expand_layers(stack["layers"]))
 
 
 def _block_name(layer: Plain, taken: Plain) -> str:
@@ -49,16 +68,19 @@ def _block_name(layer: Plain, taken: Plain) -> str:
     return next(f"{name}_{i}" for i in range(2, len(taken) + 3) if f"{name}_{i}" not in taken)
 
 
-def _runs(order: list[str]) -> list[Any]:
-    period = _period(order)
-    if period and len(_run_length(order)) > len(_run_length(order[:period])) + 2:
-        repeats = len(order) // period
-        head = {"repeat": repeats, "layers": _run_length(order[:period])}
-        return [head, *_run_length(order[repeats * period :])]
-    runs = _run_length(order)
-    if period and len(runs) > 3:
-        return [{"repeat": len(order) // period, "layers": _run_length(order[:period])}]
-    return runs
+def layer_runs(order: list[str]) -> list[Any]:
+    """Return a short list of runs that `expand_layers` turns back into these block names.
+
+    >>> layer_runs(["a", "b", "b", "a", "b", "b", "a"])
+    [{'repeat': 2, 'layers': ['a', 'b*2']}, 'a']
+    """
+    runs, period = _run_length(order), _period(order)
+    if not period or len(runs) <= 3:
+        return runs
+    repeats = len(order) // period
+    head = {"repeat": repeats, "layers": _run_length(order[:period])}
+    periodic = [head, *_run_length(order[repeats * period :])]
+    return periodic if len(periodic) < len(runs) else runs
 
 
 def _period(order: list[str]) -> int:

@@ -19,6 +19,8 @@ class Attention(Record):
     `window` keeps only the last `window` tokens, `chunk` only the current chunk;
     both null means full attention. `cross` reads keys and values from an encoder.
     `shares_kv` reuses the cache of an earlier layer and has no K/V projections of its own.
+    `indexer_heads` score tokens to attend to by keys of `indexer_head_dim` that are cached too,
+    one for each `indexer_pool` tokens (MiniMax M3, Qwen4).
     """
 
     heads: int
@@ -40,10 +42,13 @@ class Attention(Record):
     cross: bool = False
     causal: bool = True
     fused_qkv: bool = False
+    indexer_heads: int = 0
+    indexer_head_dim: int = 0
+    indexer_pool: int = 1
     kind: Literal["attention"] = "attention"
 
     def __post_init__(self) -> None:
-        _positive(self, "heads", "kv_heads", "head_dim")
+        _positive(self, "heads", "kv_heads", "head_dim", "indexer_pool")
         if self.heads % self.kv_heads:
             raise ValueError(
                 f"kv_heads must divide heads: {self.heads} heads, {self.kv_heads} kv_heads"
@@ -66,7 +71,8 @@ class LatentAttention(Record):
     """Multi-head latent attention (MLA): one compressed latent per token serves all heads.
 
     `indexer_heads` and `indexer_head_dim` describe the top-k token selector of sparse MLA
-    (DeepSeek-V3.2, GLM-5): its keys are cached besides the latent.
+    (DeepSeek-V3.2, GLM-5): its keys are cached besides the latent, one for each
+    `indexer_pool` tokens where it pools them (GLM-5.3-Flash).
     """
 
     heads: int
@@ -78,13 +84,45 @@ class LatentAttention(Record):
     bias: bool = False
     indexer_heads: int = 0
     indexer_head_dim: int = 0
+    indexer_pool: int = 1
+    output_gate: Literal["none", "elementwise", "per_head"] = "none"
     kind: Literal["mla"] = "mla"
 
     def __post_init__(self) -> None:
-        _positive(self, "heads", "kv_lora_rank", "qk_nope_head_dim", "v_head_dim")
+        _positive(self, "heads", "kv_lora_rank", "qk_nope_head_dim", "v_head_dim", "indexer_pool")
         for name in ("qk_rope_head_dim", "indexer_heads", "indexer_head_dim"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0")
+
+
+@record
+class CompressedAttention(Record):
+    """Window attention over one shared key-value head, and compressed entries of what lies before.
+
+    `compress_ratio` tokens make one entry (DeepSeek-V4: 4 or 128; 1 means window alone). With an
+    indexer, queries select entries and the entries overlap. Output goes through `output_groups`
+    groups of heads of rank `output_lora_rank`.
+    """
+
+    heads: int
+    head_dim: int
+    rope_head_dim: int
+    q_lora_rank: int
+    output_groups: int
+    output_lora_rank: int
+    window: int
+    compress_ratio: int = 1
+    indexer_heads: int = 0
+    indexer_head_dim: int = 0
+    kind: Literal["compressed_attention"] = "compressed_attention"
+
+    def __post_init__(self) -> None:
+        _positive(self, "heads", "head_dim", "rope_head_dim", "q_lora_rank", "output_groups")
+        _positive(self, "output_lora_rank", "window", "compress_ratio")
+        if self.heads % self.output_groups:
+            raise ValueError(
+                f"output_groups must divide heads: {self.heads} heads, {self.output_groups} groups"
+            )
 
 
 @record
@@ -148,6 +186,26 @@ class GatedDeltaNet(Record):
 
 
 @record
+class KimiDeltaAttention(Record):
+    """Delta rule linear attention with a decay per channel (Kimi Linear, GLM-5.3-Flash, Ling 3).
+
+    `decay_rank` and `gate_rank` are the widths between the two matrices of the decay and of the
+    output gate; null is one matrix of full rank.
+    """
+
+    heads: int
+    head_dim: int
+    conv_kernel: int
+    decay_rank: int | None = None
+    gate_rank: int | None = None
+    state_bits: int | None = None
+    kind: Literal["kimi_delta_attention"] = "kimi_delta_attention"
+
+    def __post_init__(self) -> None:
+        _positive(self, "heads", "head_dim", "conv_kernel")
+
+
+@record
 class LightningAttention(Record):
     """Linear attention with a fixed decay per head (MiniMax-Text-01, MiniMax-M1)."""
 
@@ -174,18 +232,22 @@ class ShortConvolution(Record):
 Mixer = (
     Attention
     | LatentAttention
+    | CompressedAttention
     | Mamba
     | Mamba2
     | GatedDeltaNet
+    | KimiDeltaAttention
     | LightningAttention
     | ShortConvolution
 )
 MIXER_TYPES: tuple[type, ...] = (
     Attention,
     LatentAttention,
+    CompressedAttention,
     Mamba,
     Mamba2,
     GatedDeltaNet,
+    KimiDeltaAttention,
     LightningAttention,
     ShortConvolution,
 )

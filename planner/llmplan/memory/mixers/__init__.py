@@ -19,7 +19,9 @@ class Cache(NamedTuple):
     for the last `limit` tokens (0: all of them). Per request, whatever its length:
     `state_elements` of `state_bits` (0: the engine decides), split over `state_units`,
     and `conv_elements` likewise.
-    `cross` counts the encoder's tokens in place of the decoder's.
+    `cross` counts the encoder's tokens in place of the decoder's. An entry stands for
+    `stride` tokens; `row_bytes` of it are the same in every KV format and on every rank.
+    `packed_bytes` is an entry in the packed 8-bit layout, where that is not the format's own.
     """
 
     heads: int = 0
@@ -35,6 +37,9 @@ class Cache(NamedTuple):
     conv_elements: int = 0
     state_units: int = 0
     state_bits: int = 0
+    stride: int = 1
+    row_bytes: int = 0
+    packed_bytes: int = 0
 
 
 Divisor = tuple[str, int, bool]
@@ -45,7 +50,7 @@ class MixerRules(NamedTuple):
     """All that the rest of llmplan asks of a mixer kind."""
 
     tensors: Callable[[Any, int], list[Tensor]]
-    cache: Callable[[Any, int], Cache | None]
+    cache: Callable[[Any, int], Cache | list[Cache] | None]
     label: Callable[[Any], str]
     divisors: Callable[[Any, int], list[Divisor]]
 
@@ -57,7 +62,7 @@ def register(
     kind: str,
     *,
     tensors: Callable[[Any, int], list[Tensor]],
-    cache: Callable[[Any, int], Cache | None],
+    cache: Callable[[Any, int], Cache | list[Cache] | None],
     label: Callable[[Any], str],
     divisors: Callable[[Any, int], list[Divisor]],
 ) -> None:
@@ -77,9 +82,12 @@ def mixer_tensors(mixer: Mixer, hidden: int) -> list[Tensor]:
     return _RULES[mixer.kind].tensors(mixer, hidden)
 
 
-def mixer_cache(mixer: Mixer, hidden: int) -> Cache | None:
-    """Return what one mixer keeps per request, or None when it keeps nothing."""
-    return _RULES[mixer.kind].cache(mixer, hidden)
+def mixer_caches(mixer: Mixer, hidden: int) -> list[Cache]:
+    """Return what one mixer keeps per request: nothing, one cache or several kinds."""
+    kept = _RULES[mixer.kind].cache(mixer, hidden)
+    if kept is None:
+        return []
+    return kept if isinstance(kept, list) else [kept]
 
 
 def mixer_divisors(mixer: Mixer, hidden: int) -> list[Divisor]:
@@ -92,4 +100,10 @@ def mixer_label(mixer: Mixer) -> str:
     return _RULES[mixer.kind].label(mixer)
 
 
-from llmplan.memory.mixers import attention, latent, recurrent  # noqa: E402, F401  (they register)
+from llmplan.memory.mixers import (  # noqa: E402  (they register)
+    attention,  # noqa: F401
+    compressed,  # noqa: F401
+    kda,  # noqa: F401
+    latent,  # noqa: F401
+    recurrent,  # noqa: F401
+)

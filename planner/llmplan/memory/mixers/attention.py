@@ -32,7 +32,20 @@ def tensors(a: Attention, hidden: int) -> list[Tensor]:
         result.append(linear("attn_gate", a.heads, hidden, g, ROWS, a.heads))
     if a.sinks:
         result.append(vector("attn_sinks", a.heads, g, ROWS, a.heads))
-    return result + _qk_norms(a)
+    return result + _qk_norms(a) + _indexer(a, hidden)
+
+
+def _indexer(a: Attention, hidden: int) -> list[Tensor]:
+    """Return the queries, the one key and the norms that score tokens: whole on every rank."""
+    if not a.indexer_heads:
+        return []
+    d = a.indexer_head_dim
+    return [
+        linear("indexer.attn_q", a.indexer_heads * d, hidden, "attention"),
+        linear("indexer.attn_k", d, hidden, "attention"),
+        vector("indexer.q_norm", d, "norm"),
+        vector("indexer.k_norm", d, "norm"),
+    ]
 
 
 def _qk_norms(a: Attention) -> list[Tensor]:
@@ -55,11 +68,19 @@ def _qk_norms(a: Attention) -> list[Tensor]:
     return result
 
 
-def cache(a: Attention, hidden: int) -> Cache | None:
-    """Return the KV cache of one layer; encoders and layers that share a cache keep none."""
+INDEXER_KEY_BYTES = 2
+"""Bytes of an indexer key's element: 16 bits whatever the KV format.
+Source: vLLM 0.33.0 models/minimax_m3/common/indexer.py and models/qwen4_exp/common/qsa_cache.py."""
+
+
+def cache(a: Attention, hidden: int) -> Cache | list[Cache] | None:
+    """Return the KV cache of one layer, and its indexer's keys, one copy a rank.
+
+    Encoders and layers that share a cache keep none.
+    """
     if a.shares_kv or not (a.causal or a.cross):
         return None
-    return Cache(
+    kept = Cache(
         heads=a.kv_heads,
         key_dim=a.head_dim,
         value_dim=a.value_dim,
@@ -67,6 +88,12 @@ def cache(a: Attention, hidden: int) -> Cache | None:
         chunked=a.chunk is not None,
         cross=a.cross,
     )
+    if not a.indexer_heads:
+        return kept
+    row = INDEXER_KEY_BYTES * a.indexer_head_dim
+    keys = Cache(heads=1, row_bytes=row, stride=a.indexer_pool, sharded=False)
+    open_group = Cache(heads=1, row_bytes=row, limit=a.indexer_pool, sharded=False)
+    return [kept, keys, open_group] if a.indexer_pool > 1 else [kept, keys]
 
 
 def label(a: Attention) -> str:

@@ -35,6 +35,9 @@ def tensors(a: LatentAttention, hidden: int) -> list[Tensor]:
     if a.bias:
         result += [bias("attn_kv_a_mqa", latent, g), bias("attn_output", hidden, g)]
         result += [bias("attn_q_a", a.q_lora_rank, g)] if a.q_lora_rank else []
+    if a.output_gate != "none":
+        rows = h if a.output_gate == "per_head" else h * a.v_head_dim
+        result.append(linear("attn_gate", rows, hidden, g, ROWS, h))
     return result + _indexer(a, hidden)
 
 
@@ -47,7 +50,12 @@ def _indexer(a: LatentAttention, hidden: int) -> list[Tensor]:
     if not a.indexer_heads:
         return []
     d = a.indexer_head_dim
+    pooling = [
+        Tensor("indexer_compressor_ape", "attention", a.indexer_pool, d),
+        Tensor("indexer_compressor_gate", "attention", d, hidden),
+    ]
     return [
+        *(pooling if a.indexer_pool > 1 else []),
         linear("indexer.attn_q_b", a.indexer_heads * d, a.q_lora_rank or hidden, "attention"),
         linear("indexer.attn_k", d, hidden, "attention"),
         vector("indexer.k_norm", d, "norm"),
@@ -56,15 +64,24 @@ def _indexer(a: LatentAttention, hidden: int) -> list[Tensor]:
     ]
 
 
-def cache(a: LatentAttention, hidden: int) -> Cache:
-    """Return the latent and rope key of one token (and the indexer's key): one copy a rank."""
-    return Cache(
+def cache(a: LatentAttention, hidden: int) -> list[Cache]:
+    """Return the latent and rope key of one token (and the indexer's key): one copy a rank.
+
+    Pooled indexer keys are a cache of their own, beside the 16-bit keys and gates of the pool
+    that is not full (vLLM 0.33.0 models/glm5next/common/attention.py, Glm5NextTailCache).
+    """
+    latent = Cache(
         heads=1,
         key_dim=a.kv_lora_rank + a.qk_rope_head_dim,
         extra_dim=a.indexer_head_dim,
         sharded=False,
         latent=True,
     )
+    if a.indexer_pool == 1 or not a.indexer_heads:
+        return [latent]
+    keys = Cache(heads=1, extra_dim=a.indexer_head_dim, stride=a.indexer_pool, sharded=False)
+    tail = Cache(heads=1, row_bytes=4 * a.indexer_head_dim, limit=a.indexer_pool, sharded=False)
+    return [latent._replace(extra_dim=0), keys, tail]
 
 
 def label(a: LatentAttention) -> str:

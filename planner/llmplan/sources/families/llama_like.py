@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from llmplan.sources.config_json import Config, attention, dense, family, record, stack
+from llmplan.sources.config_json import (
+    Config,
+    attention,
+    dense,
+    family,
+    own_heads,
+    record,
+    stack,
+)
+from llmplan.sources.families.towers import eva2_clip
 from llmplan.sources.layers import Plain
 
 
@@ -100,7 +109,9 @@ def glm4(c: Config) -> Plain:
 
 @family("chatglm")
 def chatglm(c: Config) -> Plain:
-    """ChatGLM2 and 3, GLM-4-9B: multi-query groups, QKV bias, RMS norm."""
+    """ChatGLM2 and 3, GLM-4-9B, GLM-4V: multi-query groups, QKV bias, RMS norm."""
+    if c.get("inner_hidden_size"):
+        return _chatglm_6b(c)
     plain = {
         **c,
         "num_hidden_layers": c["num_layers"],
@@ -110,4 +121,13 @@ def chatglm(c: Config) -> Plain:
     mlp = dense(c["ffn_hidden_size"], fused_gate_up=True)
     body = decoder(plain, mlp=mlp, qkv_bias=bool(c.get("add_qkv_bias", True)), fused_qkv=True)
     vocab = {**c, "vocab_size": c.get("padded_vocab_size") or c["vocab_size"]}
-    return record({**vocab, "tie_word_embeddings": False}, body)
+    text = record({**vocab, "tie_word_embeddings": False}, body)
+    return {**text, "vision": eva2_clip(c)} if c.get("vision_config") else text
+
+
+def _chatglm_6b(c: Config) -> Plain:
+    """Return the first ChatGLM-6B: positions in two dimensions, layer norms, biases, tied head."""
+    mixer = own_heads(c, qkv_bias=True, o_bias=True, fused_qkv=True)
+    mlp = dense(c["inner_hidden_size"], gated=False, bias=True)
+    layers = [{"mixers": [mixer], "mlp": mlp}] * c["num_hidden_layers"]
+    return record(c, stack(c["hidden_size"], layers, norm="layer"), tied=True)
