@@ -1,13 +1,14 @@
 """Write hardware/ from the shared facts: `python tests/tools/import_hardware.py SHARED`.
 
-SHARED is the folder with data/hardware; GPUS and NODES below say what is taken. Run
-`llmplan check hardware` after.
+SHARED is the folder with data/hardware. What is added to it stands in hardware_additions.yaml,
+with its sources. Run `llmplan check hardware` after.
 """
 
 from __future__ import annotations
 
 import csv
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,24 +18,15 @@ from catalogue_yaml import ROOT, TODAY, reference, write
 
 sys.path.insert(0, str(ROOT / "planner"))
 
-from llmplan.catalog.names import normalise
+from import_nodes import node_entries, price_lists
 
-GPUS = """
-    p100 p40 v100-16g v100-32g t4 a2 a10 a10g a16 a30 a40 a100-40g a100-80g-sxm a100-80g-pcie
-    a800 l4 l20 l40 l40s h100-sxm h100-pcie h100-nvl h800 h20 h20-141g h200 h200-nvl gh200-96g
-    gh200-144g b200 b300 gb200 gb300 rtx-pro-6000-server
-    rtx-pro-6000 rtx-6000-ada rtx-5000-ada rtx-4000-ada a6000 rtx-a5000 rtx-a4000 titan-rtx
-    gtx-1080ti rtx-2060-12g rtx-2080ti rtx-3060-12g rtx-3070 rtx-3080-10g rtx-3080-12g rtx-3090
-    rtx-3090ti rtx-4060 rtx-4060ti-8g rtx-4060ti-16g rtx-4070 rtx-4070ti rtx-4080 rtx-4090
-    rtx-4090d rtx-5060ti-16g rtx-5070 rtx-5070ti rtx-5080 rtx-5090
-    dgx-spark jetson-agx-orin-64g
-    mi100 mi210 mi300x mi308x mi325x mi350x mi355x rx-7900xtx rx-9070xt w7900 r9700
-    strix-halo
-    m1-max-32g m1-max-64g m2-ultra-192g m3-max-40c-64g m3-max-40c-128g m3-ultra-512g m4-16g
-    m4-pro-48g m4-max-40c-64g m4-max-40c-128g
-    arc-b580 arc-pro-b60 gaudi2 gaudi3
-""".split()
-UNIFIED = ("dgx-spark", "jetson", "strix-halo")
+from llmplan.catalog.names import normalise
+from llmplan.specs.hardware import CONFIDENCE
+
+ADDITIONS = yaml.safe_load((Path(__file__).parent / "hardware_additions.yaml").read_text())
+UNIFIED = ("dgx-spark", "jetson", "strix-halo", "mi300a")
+NOT_FOUND = "none found with its figures (2026-11-21); the name is the maker's"
+Record = dict[str, Any]
 
 
 def products_of(id: str) -> list[str]:
@@ -56,13 +48,17 @@ ECC_GDDR6 = ("a2", "a16", "l20")
 """Data-centre cards whose GDDR6 gives 1/16 to ECC, as A10, A40, L4 and L40S show (trap 8)."""
 
 
-def usable_memory(shared: Path, d: dict[str, Any]) -> tuple[float | None, str | None]:
+def usable_memory(shared: Path, d: Record) -> tuple[float | None, str | None]:
     """Return usable GiB and how it came, where it was not seen by an engine itself.
 
     nvidia-smi shows 0.4 to 2 % more than an engine gets (trap 7): 98 % of its figure is taken.
     """
+    known = ADDITIONS["usable"].get(d["id"])
+    if known:
+        return known["gib"], known["why"]
     if d["memory_gib_usable"] is not None:
-        return d["memory_gib_usable"], d.get("usable_rule")
+        seen = "memory_gib_usable_range" in d
+        return d["memory_gib_usable"], None if seen else d.get("usable_rule")
     rows = csv.DictReader((shared / "data/hardware/usable_memory.csv").read_text().splitlines())
     for row in rows:
         if row["gpu"] == d["id"] and "nvidia-smi" in row["seen_by"]:
@@ -73,75 +69,169 @@ def usable_memory(shared: Path, d: dict[str, Any]) -> tuple[float | None, str | 
     return None, None
 
 
-def gpu_entry(shared: Path, d: dict[str, Any]) -> dict[str, Any]:
-    """Return the catalogue entry of one shared device record."""
-    name, _, detail = d["name"].partition(" (")
-    rates = {k: v for k, v in (d.get("tensor_tflops_dense") or {}).items() if k != "note"}
-    link = (d.get("nvlink_bidir_gb_s_per_gpu") or 0) / 2 or None
-    kind = f"NVLink {d['nvlink_gen']}" if d.get("nvlink_gen") and link else None
+PER_CARD = ("memory_gib_nominal", "memory_bandwidth_gb_s", "fp32_tflops", "tdp_w")
+
+
+def per_device(d: Record) -> Record:
+    """Return the record of one device of a card that its driver shows as several."""
+    count = ADDITIONS["devices_per_card"].get(d["id"])
+    if not count:
+        return d
+    made = dict(d)
+    for key in PER_CARD:
+        if made.get(key):
+            made[key] /= count
+    made["tensor_tflops_dense"] = {
+        k: v / count for k, v in (d["tensor_tflops_dense"] or {}).items()
+    }
+    made["max_scale_up_gpus"] = (d.get("max_scale_up_gpus") or 1) * count
+    made["unverified"] = _scaled(d.get("unverified") or {}, count)
+    fabric = made.pop("infinity_fabric_unidir_gb_s_per_gpu", None)
+    made["notes"] = [
+        *d["notes"],
+        f"the driver shows {count} devices a card: all figures here are of one, power is its share",
+        *([f"Infinity Fabric of the whole card: {fabric} GB/s one way"] if fabric else []),
+    ]
+    return made
+
+
+def _scaled(values: Record, count: int) -> Record:
+    return {k: _scaled(v, count) if isinstance(v, dict) else v / count for k, v in values.items()}
+
+
+def mig_entries(d: Record) -> list[Record]:
+    """Return the MIG profiles of a device: shares of SMs and of memory slices.
+
+    The memory slices are what the profile's name rounds to: eighths where the whole device has
+    seven compute slices, quarters where it has four.
+    """
+    profiles = [*(d.get("mig_profiles") or ()), *ADDITIONS["mig_profiles"].get(d["id"], ())]
+    if not profiles:
+        return []
+    whole = max(p["compute_slices"] for p in profiles)
+    slices = 8 if whole == 7 else whole
+    total = max(p["nominal_gb"] for p in profiles)
+    listed = {
+        **(d.get("mig_usable_gib_observed") or {}),
+        **ADDITIONS["mig_listed"].get(d["id"], {}),
+    }
+    entries = []
+    for p in profiles:
+        share = round(p["nominal_gb"] / total * slices) / slices
+        entry = {
+            "profile": p["profile"], "memory_gib": d["memory_gib_nominal"] * share,
+            "compute_share": int(p["compute_slices"] / whole * 1e6) / 1e6,
+            "bandwidth_share": share, "max_instances": p["max_instances"],
+            "usable_memory_gib": listed.get(p["profile"]),
+        }  # fmt: skip
+        entries.append({k: v for k, v in entry.items() if v is not None})
+    return entries
+
+
+def link_of(d: Record) -> tuple[str | None, float | None]:
+    """Return the name and one-way GB/s of the link between devices."""
     if d.get("infinity_fabric_unidir_gb_s_per_gpu"):
-        link, kind = d["infinity_fabric_unidir_gb_s_per_gpu"], "Infinity Fabric"
-    elif d.get("interconnect_unidir_gb_s"):
-        link, kind = d["interconnect_unidir_gb_s"], "vendor link"
-    native = d.get("native") or {}
-    notes = list(d.get("notes") or ())
-    if detail:
-        notes.append(detail.rstrip(")"))
+        return "Infinity Fabric", d["infinity_fabric_unidir_gb_s_per_gpu"]
+    if d.get("interconnect_unidir_gb_s"):
+        return "vendor link", d["interconnect_unidir_gb_s"]
+    link = (d.get("nvlink_bidir_gb_s_per_gpu") or 0) / 2 or None
+    return (f"NVLink {d['nvlink_gen']}" if d.get("nvlink_gen") and link else None), link
+
+
+def names_of(d: Record) -> tuple[str, str | None, list[str]]:
+    """Return name, a detail that belongs to the notes, and what drivers call the device."""
+    if d["vendor"] == "cpu":
+        return d["name"], None, []
+    name, _, detail = d["name"].partition(" (")
+    if d["vendor"] == "apple":
+        for word in ("PRO", "MAX", "ULTRA"):
+            name = name.replace(word, word.capitalize())
+        name = re.sub(r"(\d+)C ", r"\1-core ", name)
+        chip = re.sub(r" (\d+-core )?\d+GB$", "", name)
+        return name, None, [chip]
+    return name, detail.replace(")", "") or None, ADDITIONS["driver_names"].get(d["id"], [])
+
+
+DISAGREEING = re.compile(
+    r"conflict|\bsays\b|\blists\b|quoted as|\brange \d|is wrong|is low;|earlier doc|pages:"
+    r"| vs ml-eng| vs 8\.0"
+)
+"""How the notes of the shared facts say that sources disagree."""
+
+
+def gpu_entry(shared: Path, d: Record) -> Record:
+    """Return the catalogue entry of one shared device record."""
     usable, usable_note = usable_memory(shared, d)
-    unified = d["vendor"] == "apple" or d["id"].startswith(UNIFIED)
+    d = per_device(d)
+    name, detail, driver_names = names_of(d)
+    rates = {k: v for k, v in (d.get("tensor_tflops_dense") or {}).items() if k != "note"}
+    kind, link = link_of(d)
+    said = [*(d.get("notes") or ()), *([detail] if detail else []), *cpu_notes(d)]
+    flags = [re.sub(r"\d+\.\d{5,}", lambda m: f"{float(m[0]):g}", f) for f in d.get("flags") or ()]
+    conflicts = [*flags, *(n for n in said if DISAGREEING.search(n))]
+    mig = mig_entries(d)
+    sources = [*(d["sources"] or [NOT_FOUND]), *(ADDITIONS["mig_sources"] if mig else [])]
     entry = {
         "id": d["id"], "name": name, "vendor": d["vendor"], "architecture": d["architecture"],
         "compute_capability": d.get("compute_capability"), "released_year": d["release_year"],
         "aliases": d.get("aliases") or [], "products": products_of(d["id"]),
+        "driver_names": driver_names,
         "memory_gib": d["memory_gib_nominal"], "usable_memory_gib": usable,
         "usable_memory_note": usable_note, "memory_type": d["memory_type"],
-        "unified_memory": unified, "memory_bandwidth_gb_per_s": d["memory_bandwidth_gb_s"],
+        "unified_memory": d["vendor"] == "apple" or d["id"].startswith(UNIFIED),
+        "memory_bandwidth_gb_per_s": d["memory_bandwidth_gb_s"],
         "fp32_tflops": d.get("fp32_tflops"), "tflops_dense": rates,
-        "native_dtypes": sorted(k for k, v in native.items() if v),
+        "native_dtypes": sorted(k for k, v in (d.get("native") or {}).items() if v),
         "link": kind, "link_gb_per_s": link, "scale_up_devices": d.get("max_scale_up_gpus") or 1,
         "pcie_gb_per_s": d.get("pcie_unidir_gb_s"), "tdp_w": d.get("tdp_w"),
-        "form_factor": d.get("form_factor"), "confidence": d["confidence"],
-        "conflicts": list(d.get("flags") or ()), "notes": notes,
+        "form_factor": d.get("form_factor"), "mig": mig,
+        "confidence": d["confidence"] if d["confidence"] in CONFIDENCE else "low",
+        "conflicts": conflicts, "notes": [n for n in said if n not in conflicts],
         "unverified": d.get("unverified") or {}, "checked": TODAY,
-        "sources": [reference(s) for s in d["sources"]],
+        "sources": [reference(s) for s in sources],
     }  # fmt: skip
     required = ("architecture", "memory_gib", "memory_bandwidth_gb_per_s")
     return {k: v for k, v in entry.items() if k in required or v not in (None, [], {}, False)}
 
 
-def node_entry(n: dict[str, Any]) -> dict[str, Any]:
-    """Return the catalogue entry of one shared node record."""
-    entry = {
-        "id": n["id"], "gpu": n["gpu"], "gpu_count": int(n["gpu_count"]),
-        "provider": n.get("provider"), "fabric": n.get("scale_up_fabric"),
-        "host_memory_gib": n.get("host_mem_gib"), "network_gbit_per_s": n.get("network_gbps"),
-        "sources": n["sources"], "checked": TODAY,
-    }  # fmt: skip
-    return {k: v for k, v in entry.items() if v is not None}
-
-
-NODES = """
-    dgx-a100-40g dgx-a100-80g dgx-h100 dgx-h200 dgx-b200 dgx-b300 mi300x-oam-8
-    aws-p4d.24xlarge aws-p4de.24xlarge aws-p5.48xlarge aws-p5en.48xlarge aws-g5.12xlarge
-    aws-g6e.12xlarge aws-g4dn.12xlarge
-""".split()
+def cpu_notes(d: Record) -> list[str]:
+    """Return what a processor's record says of its memory."""
+    if d["vendor"] != "cpu":
+        return []
+    return [
+        f"bandwidth of {d['memory_channels']} channels: {d['method']}",
+        "memory is what the machine has: give it as --host-ram",
+    ]
 
 
 def main(shared: Path) -> None:
-    """Write hardware/<vendor>/ and hardware/nodes/."""
-    bare = {normalise(name) for id in GPUS for name in products_of(id)}
-    for file in sorted((shared / "data/hardware").glob("*.yaml")):
-        data = yaml.safe_load(file.read_text())
-        for d in data.get("devices", ()):
-            if d["id"] in GPUS:
-                d["aliases"] = [a for a in d.get("aliases") or ()
-                                if re.sub("gb$", "g", normalise(a)) not in bare]  # fmt: skip
-                target = ROOT / "hardware" / d["vendor"] / f"{d['id']}.yaml"
-                write(target, gpu_entry(shared, d), "../.schema.json")
-        for n in data.get("nodes", ()):
-            if n["id"] in NODES:
-                target = ROOT / "hardware/nodes" / f"{n['id']}.yaml"
-                write(target, node_entry(n), "../.node-schema.json")
+    """Write hardware/<vendor>/, hardware/nodes/ and hardware/prices/."""
+    folder = shared / "data/hardware"
+    devices = [d for file in sorted(folder.glob("*.yaml"))
+               for d in yaml.safe_load(file.read_text()).get("devices", ())]  # fmt: skip
+    devices += ADDITIONS["devices"]
+    rows = list(csv.DictReader((folder / "prices.csv").read_text().splitlines()))
+    shared_nodes = yaml.safe_load((folder / "nodes.yaml").read_text())["nodes"]
+    bare = {normalise(name) for d in devices for name in products_of(d["id"])}
+    taken = bare | {normalise(d["id"]) for d in devices}
+    machines = {normalise(n["id"]) for n in shared_nodes}
+    for d in devices:
+        d["aliases"] = [a for a in d.get("aliases") or () if normalise(a) not in machines
+                        and re.sub("gb$", "g", normalise(a)) not in bare]  # fmt: skip
+        taken |= {normalise(a) for a in d["aliases"]}
+    nodes, prices = node_entries(shared_nodes, rows, taken), price_lists(rows)
+    for old in ("nodes", "prices"):
+        shutil.rmtree(ROOT / "hardware" / old, ignore_errors=True)
+    for d in devices:
+        target = ROOT / "hardware" / d["vendor"] / f"{d['id']}.yaml"
+        write(target, gpu_entry(shared, d), "../.schema.json")
+    for entry in nodes:
+        owner = (entry.get("reseller") or entry["provider"]).replace("/", "-")
+        target = ROOT / "hardware/nodes" / owner / f"{entry['id']}.yaml"
+        write(target, entry, "../../.node-schema.json")
+    for entry in prices:
+        target = ROOT / "hardware/prices" / f"{entry['id']}.yaml"
+        write(target, entry, "../.prices-schema.json")
 
 
 if __name__ == "__main__":
