@@ -33,16 +33,18 @@ RUNS = {
 
 
 def schemas() -> dict[str, str]:
-    """Return path -> JSON schema text for models, devices and nodes."""
+    """Return path -> JSON schema text for models, topics, devices, nodes and prices."""
     from pydantic import TypeAdapter
 
-    from llmplan.specs import hardware, model
+    from llmplan.specs import facts, hardware, model, prices
 
     result = {}
     for path, cls in (
         ("models/.schema.json", model.Model),
+        ("models/.topic-schema.json", facts.Topic),
         ("hardware/.schema.json", hardware.Accelerator),
         ("hardware/.node-schema.json", hardware.Node),
+        ("hardware/.prices-schema.json", prices.PriceList),
     ):
         schema = TypeAdapter(cls).json_schema()
         for part in (schema, *schema.get("$defs", {}).values()):
