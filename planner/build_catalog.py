@@ -14,10 +14,13 @@ def compile_index(root: Path) -> bytes:
     try:
         from llmplan.catalog.files import read_entries
         from llmplan.catalog.store import write_index
+        from llmplan.render.models import row_of_entry
     finally:
         sys.path.pop(0)
     entries = read_entries(root)
-    return write_index({kind: {e["id"]: e for e in found} for kind, found in entries.items()})
+    listing = [row_of_entry(e) for e in sorted(entries["models"], key=lambda e: str(e["id"]))]
+    by_kind = {kind: {e["id"]: e for e in found} for kind, found in entries.items()}
+    return write_index(by_kind, listing)
 
 
 # hatchling's type parameter is the builder's configuration, which the hook does not read

@@ -89,7 +89,7 @@ def test_screen_tells_the_story(cli: Cli) -> None:
         ((*FIT, "--engine", ""), 2),
         ((*FIT, "--engine-version", "\n"), 2),
         ((*FIT, "--context", "8,19"), 2),
-        (("fit", "mixtral-8x7b", "--gpu", "local"), 2),
+        (("fit", "mixtral-8x7b", "--gpu", "memory=4GiB"), 2),
         ((*FIT, "--quant", "awq-int4", "--context", "8,192"), 0),
         (("nonsense",), 2),
     ],

@@ -184,3 +184,16 @@ def test_readme_shows_the_real_output(cli: Cli) -> None:
 
 def test_changelog_has_the_version() -> None:
     assert f"## {llmplan.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_table_leaves_no_stand_in_behind(cli: Cli) -> None:
+    """After a table, importlib.metadata is the real one, and e-mail was never parsed."""
+    done = cli.python(
+        "import sys\n"
+        "from llmplan.render.tables import table\n"
+        "text = table(['a'], [[None], [1]])\n"
+        "assert 'email' not in sys.modules and 'importlib.metadata' not in sys.modules\n"
+        "import importlib.metadata\n"
+        "print(importlib.metadata.version('click').split('.')[0])\n"
+    )
+    assert done.stdout.strip().isdigit(), done.stderr

@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "estimate", "fit", "load_gpu", "load_model"]
 
 
-def load_model(name: str) -> Model:
+def load_model(name: str, *, offline: bool = False) -> Model:
     """Return a model by id, alias, Hub id, or path to a YAML or config.json.
 
-    Raises UnknownName, AmbiguousName or CatalogFileError.
+    A Hub id that the catalogue does not know is read from the Hub, with `offline` from its cache.
+    Raises UnknownName, AmbiguousName, CatalogFileError, or OutsideError (the Hub, its cache).
     """
     from llmplan.catalog.resolve import find_model
 
-    return find_model(name).model
+    return find_model(name, offline=offline).model
 
 
 def load_gpu(name: str) -> Accelerator:
@@ -54,73 +55,42 @@ def fit(model: Model | str, gpu: Accelerator | str, **options: Any) -> Answer:
         gpus, tp, pp, dp, ep, engine, engine_version, weight_format, kv_format,
         context_tokens, input_tokens, output_tokens, concurrency, rate_per_s,
         gpu_memory_utilization, max_num_seqs, max_num_batched_tokens, block_size,
-        kv_cache_memory_bytes, explain
+        kv_cache_memory_bytes, explain; `set` (a list of "fact=value", or a mapping) gives facts
+        for this run, `host_ram` [bytes] and `host_bandwidth` [bytes/s] those of a processor;
+        `offline` keeps off the network
 
     Raises InputError for what is wrong with the request; "does not fit" is an answer.
 
     """
-    from llmplan.catalog.resolve import all_accelerators
+    from llmplan.catalog.asked import asked
+    from llmplan.catalog.resolve import bigger_accelerators
     from llmplan.planning.fit import fit_answer
     from llmplan.planning.request import make_options
 
-    found_model, notes, found_gpu, options = _found(model, gpu, options)
-    return fit_answer(
-        found_model,
-        found_gpu,
-        make_options(**options),
-        accelerators=_lazily(all_accelerators),
-        notes=notes,
+    a = asked(model, gpu, options)
+    bigger = bigger_accelerators(a.gpu)
+    answer = fit_answer(
+        a.model, a.gpu, make_options(**a.options), accelerators=bigger, said=a.warnings
     )
+    if a.price is None:
+        return answer
+    from llmplan.planning.cost import priced_answer
+
+    return priced_answer(answer, a.price)
 
 
 def estimate(model: Model | str, gpu: Accelerator | str, **options: Any) -> Setup:
     """Return one setup exactly as the options say; options as for `fit`."""
-    from llmplan.catalog.resolve import all_accelerators
+    from llmplan.catalog.asked import asked
+    from llmplan.catalog.resolve import bigger_accelerators
     from llmplan.planning.estimate import estimate_setup
     from llmplan.planning.request import make_options
 
-    found_model, _, found_gpu, options = _found(model, gpu, options)
-    return estimate_setup(
-        found_model, found_gpu, make_options(**options), _lazily(all_accelerators)
-    )
+    a = asked(model, gpu, options)
+    bigger = bigger_accelerators(a.gpu)
+    setup = estimate_setup(a.model, a.gpu, make_options(**a.options), bigger, said=a.warnings)
+    if a.price is None:
+        return setup
+    from llmplan.planning.cost import priced
 
-
-def _found(
-    model: Model | str, gpu: Accelerator | str, options: dict[str, Any]
-) -> tuple[Model, tuple[str, ...], Accelerator, dict[str, Any]]:
-    notes: tuple[str, ...] = ()
-    if isinstance(model, str) or isinstance(gpu, str):
-        from llmplan.catalog.resolve import find_gpu, find_model
-    if isinstance(model, str):
-        found = find_model(model)
-        model, notes = found.model, (found.note,) if found.note else ()
-        if found.weight_format and options.get("weight_format") is None:
-            options = {**options, "weight_format": found.weight_format}
-    if isinstance(gpu, str):
-        device = find_gpu(gpu)
-        gpu = device.gpu
-        if device.devices is not None and options.get("gpus") is None:
-            options = {**options, "gpus": device.devices}
-    _check_types(model, gpu)
-    return model, notes, gpu, {k: v for k, v in options.items() if v is not None}
-
-
-def _check_types(model: object, gpu: object) -> None:
-    from llmplan.errors import InputError
-    from llmplan.specs.hardware import Accelerator
-    from llmplan.specs.model import Model
-
-    if not isinstance(model, Model):
-        raise InputError(f"The model must be a Model or a name, not {type(model).__name__}.")
-    if not isinstance(gpu, Accelerator):
-        raise InputError(f"The device must be an Accelerator or a name, not {type(gpu).__name__}.")
-
-
-class _lazily:
-    """An iterable that is made when it is first walked: most answers never need it."""
-
-    def __init__(self, make: Any) -> None:
-        self._make = make
-
-    def __iter__(self) -> Any:
-        return iter(self._make())
+    return priced(setup, a.price)

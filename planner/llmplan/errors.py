@@ -4,6 +4,7 @@
     |-- InputError                 exit 2: the request or a file is wrong
     |   |-- UnknownName            no such model, device, engine or format
     |   |-- AmbiguousName          a name that means several entries
+    |   |-- NotPlannable           a closed model, a service, a tool: no plan can be made of it
     |   |-- IllegalParallelism     a tp/pp/dp/ep that no engine could start
     |   `-- CatalogFileError       a YAML or JSON file that does not validate
     `-- OutsideError               exit 3: something outside llmplan failed
@@ -51,6 +52,12 @@ class AmbiguousName(InputError):
     """Several entries go by that name; picking one silently would be a guess."""
 
     code = "ambiguous_name"
+
+
+class NotPlannable(InputError):
+    """A known name that no plan can be made of: closed, hosted, not a language model."""
+
+    code = "not_plannable"
 
 
 class IllegalParallelism(InputError):

@@ -107,7 +107,101 @@ EXTRA = {
         "feed_forward_proj": "gated-gelu", "tie_word_embeddings": True,
     },
     "bert": lambda s: {},
+    **dict.fromkeys(["cohere", "exaone4", "phi", "apertus", "glm", "smollm3", "olmo", "arcee",
+                     "internlm3", "roberta", "mpnet", "ernie4_5", "hunyuan_v1_dense"],
+                    lambda s: {}),
+    "cohere2": lambda s: {"sliding_window": 64},
+    "olmo3": lambda s: {"sliding_window": 64},
+    "seed_oss": lambda s: {"attention_bias": s["tied"], "attention_out_bias": s["tied"]},
+    "nemotron": lambda s: {"attention_bias": s["tied"], "mlp_bias": s["tied"]},
+    "starcoder2": lambda s: {"use_bias": not s["tied"]},
+    "stablelm": lambda s: {
+        "qk_layernorm": s["tied"], "use_parallel_residual": s["tied"],
+        "use_qkv_bias": not s["tied"],
+    },
+    "persimmon": lambda s: {},
+    "minicpm3": lambda s: {
+        "q_lora_rank": 24, "kv_lora_rank": 32, "qk_nope_head_dim": 16, "qk_rope_head_dim": 8,
+        "v_head_dim": 16, "num_key_value_heads": s["heads"],
+    },
+    "gpt2": lambda s: {**gpt(s), "tie_word_embeddings": True},
+    "gpt_bigcode": lambda s: {
+        **gpt(s), "multi_query": s["groups"] == 1, "tie_word_embeddings": True,
+    },
+    "codegen": lambda s: {**gpt(s), "rotary_dim": 8, "tie_word_embeddings": False},
+    "nomic_bert": lambda s: {},
+    "modernbert": lambda s: {"num_hidden_layers": s["layers"] + 1},
+    "gemma4_text": lambda s: {
+        "global_head_dim": 2 * s["head_dim"], "attention_k_eq_v": s["tied"],
+        "num_global_key_value_heads": 1, "sliding_window": 64, "tie_word_embeddings": True,
+        "hidden_size_per_layer_input": 16, "vocab_size_per_layer_input": s["vocab"],
+        "num_hidden_layers": 14, "num_kv_shared_layers": 2, "use_double_wide_mlp": s["tied"],
+    },
+    "gemma3n_text": lambda s: {
+        "sliding_window": 64, "hidden_size_per_layer_input": 16, "num_hidden_layers": 10,
+        "vocab_size_per_layer_input": s["vocab"], "laurel_rank": 4, "num_kv_shared_layers": 3,
+        "tie_word_embeddings": True,
+    },
+    "whisper": lambda s: {
+        "d_model": 32, "encoder_layers": s["layers"], "decoder_layers": 2, "num_mel_bins": 20,
+        "encoder_attention_heads": 2, "decoder_attention_heads": 4, "encoder_ffn_dim": s["ffn"],
+        "decoder_ffn_dim": 56, "max_source_positions": 30, "max_target_positions": 20,
+        "tie_word_embeddings": True,
+    },
+    "llava": lambda s: {"text_config": llama(s), "vision_config": eye("clip_vision_model")},
+    "mistral3": lambda s: {
+        "text_config": llama(s) | {"model_type": "mistral"}, "spatial_merge_size": 2,
+        "vision_config": eye("pixtral") | {"head_dim": 8},
+        "multimodal_projector_bias": s["tied"],
+    },
+    "idefics3": lambda s: {"text_config": llama(s), "vision_config": eye("idefics3_vision")},
+    "qwen2_vl": lambda s: {
+        "text_config": llama(s) | {"model_type": "qwen2_vl_text"},
+        "vision_config": {"depth": 2, "embed_dim": 32, "num_heads": 4, "patch_size": 4,
+                          "hidden_size": s["heads"] * s["head_dim"]},
+    },
+    "qwen3_vl": lambda s: {
+        "text_config": llama(s) | {"model_type": "qwen3_vl_text"},
+        "vision_config": {"depth": 4, "hidden_size": 32, "intermediate_size": 48, "num_heads": 4,
+                          "out_hidden_size": s["heads"] * s["head_dim"], "patch_size": 4,
+                          "num_position_embeddings": 16, "deepstack_visual_indexes": [1, 2]},
+    },
+    "glm4v": lambda s: {
+        "text_config": llama(s) | {"model_type": "glm4v_text", "tie_word_embeddings": False},
+        "vision_config": {"depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 4,
+                          "out_hidden_size": s["heads"] * s["head_dim"], "image_size": 16,
+                          "patch_size": 4},
+        "tie_word_embeddings": False,
+    },
+    "mllama": lambda s: {
+        "text_config": llama(s) | {
+            "model_type": "mllama_text_model", "cross_attention_layers": [1],
+            "num_hidden_layers": 3, "head_dim": None, "tie_word_embeddings": False},
+        "vision_config": {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+                          "num_global_layers": 1, "attention_heads": 4, "image_size": 16,
+                          "patch_size": 4, "max_num_tiles": 2, "vision_output_dim": 64,
+                          "supported_aspect_ratios": [[1, 1], [1, 2], [2, 1]],
+                          "intermediate_layers_indices": [0]},
+    },
 }  # fmt: skip
+
+
+def gpt(s: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "n_embd": s["heads"] * s["head_dim"], "n_layer": s["layers"], "n_head": s["heads"],
+        "n_inner": s["ffn"], "n_positions": 64,
+    }  # fmt: skip
+
+
+def llama(s: dict[str, Any]) -> dict[str, Any]:
+    return common(s) | {"model_type": "llama"}
+
+
+def eye(model_type: str) -> dict[str, Any]:
+    return {
+        "model_type": model_type, "hidden_size": 32, "intermediate_size": 48, "image_size": 16,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "patch_size": 4,
+    }  # fmt: skip
 
 
 # Keys that these configurations compute themselves and would refuse or misread.
@@ -115,7 +209,27 @@ UNKNOWN = {
     "falcon": ["head_dim"],
     "mamba": ["intermediate_size"],
     "t5": ["hidden_size", "num_attention_heads", "num_hidden_layers", "num_key_value_heads"],
-}
+    **dict.fromkeys(
+        ["gpt2", "gpt_bigcode", "codegen", "whisper"],
+        ("hidden_size", "num_attention_heads", "num_hidden_layers", "num_key_value_heads",
+         "head_dim", "intermediate_size", "max_position_embeddings")),
+    "minicpm3": ["head_dim"],
+    **dict.fromkeys(
+        ["llava", "mistral3", "idefics3", "qwen2_vl", "qwen3_vl", "glm4v", "mllama"],
+        ("hidden_size", "num_attention_heads", "num_hidden_layers", "num_key_value_heads",
+         "head_dim", "intermediate_size", "max_position_embeddings", "vocab_size",
+         "pad_token_id")),
+}  # fmt: skip
+
+# The class that holds no head, or a head of another task, where it is not the causal one.
+AUTO = {
+    **dict.fromkeys(["bert", "roberta", "mpnet", "nomic_bert", "modernbert"], "AutoModel"),
+    "t5": "AutoModelForSeq2SeqLM",
+    "whisper": "AutoModelForSpeechSeq2Seq",
+    **dict.fromkeys(
+        ["llava", "mistral3", "idefics3", "qwen2_vl", "qwen3_vl", "glm4v", "mllama"],
+        "AutoModelForImageTextToText"),
+}  # fmt: skip
 
 
 def transformers_count(config: dict[str, Any]) -> int:
@@ -124,12 +238,7 @@ def transformers_count(config: dict[str, Any]) -> int:
     import transformers
 
     built = transformers.AutoConfig.for_model(**config)
-    if config["model_type"] == "bert":
-        auto = transformers.AutoModel
-    elif config["model_type"] == "t5":
-        auto = transformers.AutoModelForSeq2SeqLM
-    else:
-        auto = transformers.AutoModelForCausalLM
+    auto = getattr(transformers, AUTO.get(config["model_type"], "AutoModelForCausalLM"))
     with torch.device("meta"):
         model = auto.from_config(built)
     model.tie_weights()

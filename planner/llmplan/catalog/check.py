@@ -15,6 +15,8 @@ from llmplan.specs.model import Model
 At = tuple[str | int, ...]
 Rules = Callable[[Model], Iterable[tuple[At, str]]]
 Taken = dict[tuple[str, str], Path]
+NAMESPACE = {"nodes": "gpus"}
+"""A device and a machine are asked for in one place, so their names must differ too."""
 
 
 def expand(paths: list[Path]) -> list[Path]:
@@ -71,8 +73,13 @@ def _names(
     if record.id != path.stem and not any_name:
         yield ("id",), f"{record.id!r} is not the file's name", f"Rename it to {record.id}.yaml."
     places: list[tuple[At, str]] = [(("id",), record.id)]
-    places += [(("aliases", i), alias) for i, alias in enumerate(record.aliases)]
+    places += [(("aliases", i), alias) for i, alias in enumerate(getattr(record, "aliases", ()))]
+    for i, variant in enumerate(getattr(record, "variants", ())):
+        places.append((("variants", i, "name"), variant.name))
+        if variant.hub_id:
+            places.append((("variants", i, "hub_id"), variant.hub_id))
+        places += [(("variants", i, "aliases", j), a) for j, a in enumerate(variant.aliases)]
     for at, name in places:
-        other = taken.setdefault((kind, normalise(name)), path)
+        other = taken.setdefault((NAMESPACE.get(kind, kind), normalise(name)), path)
         if other != path:
             yield at, f"the name {name!r} is taken by {other}", "Remove one of them."

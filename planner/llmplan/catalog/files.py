@@ -5,38 +5,47 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from llmplan.catalog.store import KINDS, Store, plain_store
+from llmplan.catalog.store import KINDS, Store, lazy_store
 from llmplan.errors import CatalogFileError
+from llmplan.specs.prices import price_entries
 
-FOLDERS = {"models": "models", "gpus": "hardware", "nodes": "hardware/nodes"}
+FOLDERS = {
+    "models": "models", "gpus": "hardware", "nodes": "hardware/nodes", "topics": "models/topics",
+    "prices": "hardware/prices",
+}  # fmt: skip
+ASIDE = {"models": ("topics",), "gpus": ("nodes", "prices")}
+"""Folders below a kind's own that hold other kinds."""
 
 
 def yaml_files(root: Path, kind: str) -> list[Path]:
     """Return the YAML files of a kind below a repository root."""
     folder = root / FOLDERS[kind]
+    aside = [folder / name for name in ASIDE.get(kind, ())]
     found = sorted(folder.rglob("*.yaml"))
-    if kind == "gpus":
-        found = [p for p in found if p.parent.name not in ("nodes", "prices")]
-    return found
+    return [p for p in found if not any(a in p.parents for a in aside)]
 
 
 def read_entries(root: Path) -> dict[str, list[dict[str, Any]]]:
     """Return every entry below a repository root, by kind."""
+    return {kind: read_kind(root, kind) for kind in KINDS}
+
+
+def read_kind(root: Path, kind: str) -> list[dict[str, Any]]:
+    """Return the entries of one kind; price lists come turned over to one entry a machine."""
+    found = [_read_entry(path) for path in yaml_files(root, kind)]
+    return price_entries(found, read_kind(root, "nodes")) if kind == "prices" else found
+
+
+def _read_entry(path: Path) -> dict[str, Any]:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    entries: dict[str, list[dict[str, Any]]] = {}
-    for kind in KINDS:
-        entries[kind] = []
-        for path in yaml_files(root, kind):
-            # a safe loader, which the linter cannot see through getattr
-            data = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
-            if not isinstance(data, dict) or "id" not in data:
-                raise CatalogFileError(
-                    f"{path}: not a catalogue entry.", "Run: llmplan check " + str(path)
-                )
-            entries[kind].append(plain_dates(data))
-    return entries
+    # a safe loader, which the linter cannot see through getattr
+    data = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
+    if not isinstance(data, dict) or "id" not in data:
+        raise CatalogFileError(f"{path}: not a catalogue entry.", "Run: llmplan check " + str(path))
+    plain: dict[str, Any] = plain_dates(data)
+    return plain
 
 
 def plain_dates(value: Any) -> Any:
@@ -52,4 +61,4 @@ def plain_dates(value: Any) -> Any:
 
 def read_checkout(root: str) -> Store:
     """Return the store of a checkout."""
-    return plain_store(read_entries(Path(root)))
+    return lazy_store(lambda kind: read_kind(Path(root), kind))

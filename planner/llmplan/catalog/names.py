@@ -29,19 +29,25 @@ def name_table(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     """Return normalised name -> ids for ids, aliases and Hub ids, with and without the owner."""
     table: dict[str, list[str]] = {}
     for entry in entries:
-        hub = entry.get("hub_id")
-        names = [entry["id"], *entry.get("aliases", ()), *([hub] if hub else ())]
-        for artifact in entry.get("artifacts", ()):
-            if artifact["format"] != "gguf":
-                names.append(artifact["hub_id"])
-        names += [n.rpartition("/")[2] for n in names if "/" in n]
-        for name in names:
+        for name in entry_names(entry):
             ids = table.setdefault(normalise(name), [])
             if entry["id"] not in ids:
                 ids.append(entry["id"])
     for entry in entries:
         table[normalise(entry["id"])] = [entry["id"]]
     return table
+
+
+def entry_names(entry: Mapping[str, Any]) -> list[str]:
+    """Return every name an entry goes by, Hub ids with and without their owner."""
+    names = [entry["id"], *entry.get("aliases", ())]
+    hubs = [entry.get("hub_id")]
+    hubs += [a["hub_id"] for a in entry.get("artifacts", ()) if a["format"] != "gguf"]
+    for variant in entry.get("variants", ()):
+        names += [variant["name"], *variant.get("aliases", ())]
+        hubs.append(variant.get("hub_id"))
+    names += [n for hub in hubs if hub for n in dict.fromkeys((hub, hub.rpartition("/")[2]))]
+    return names
 
 
 def group_table(entries: Iterable[Mapping[str, Any]], field: str) -> dict[str, list[str]]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
 from llmplan.catalog.names import close_names, normalise
 from llmplan.catalog.store import Store, open_store
-from llmplan.errors import AmbiguousName, InputError, UnknownName
+from llmplan.errors import AmbiguousName, InputError, NotPlannable, UnknownName
+from llmplan.specs.facts import Topic, Variant
 from llmplan.specs.hardware import Accelerator, Node, accelerator_from_dict, node_from_dict
-from llmplan.specs.model import Model, model_from_dict
+from llmplan.specs.loading import model_from_dict, topic_from_dict
+from llmplan.specs.model import Model
 
 _store: Store | None = None
 
@@ -32,15 +35,19 @@ class FoundModel(NamedTuple):
 
 
 class FoundGpu(NamedTuple):
-    """A device, how many of it the name means (None: not said), and the node it stands in."""
+    """A device, how many of it the name means (None: not said), the node it stands in, a note."""
 
     gpu: Accelerator
     devices: int | None = None
     node: str | None = None
+    note: str | None = None
 
 
-def find_model(name: str) -> FoundModel:
-    """Return the model of a name or of a file (YAML, config.json, a folder with one)."""
+def find_model(name: str, *, offline: bool = False) -> FoundModel:
+    """Return the model of a name, of a file (YAML, config.json, a folder with one) or on the Hub.
+
+    Only a Hub id that the catalogue does not know is asked for on the network, unless `offline`.
+    """
     _check_name(name, "model")
     if _is_path(name):
         from llmplan.catalog.user_files import model_from_path
@@ -53,9 +60,17 @@ def find_model(name: str) -> FoundModel:
     if usual:
         model = model_from_dict(store().entry("models", usual[0]))
         return FoundModel(model, f"{name} is read as {model.name} ({model.hub_id}).")
-    if "\x00" not in name and os.path.exists(os.path.join(name, "config.json")):
-        return find_model(os.path.join(name, "config.json"))
-    raise _unknown("models", name, "model", "llmplan models")
+    topic = find_topic(name)
+    if topic is not None:
+        raise not_plannable(topic)
+    if "\x00" not in name and os.path.isdir(name):
+        return find_model(os.path.join(".", name))
+    unknown = _unknown("models", name, "model", "llmplan models")
+    if "/" in name:
+        from llmplan.catalog.hub_models import hub_model
+
+        return hub_model(name, offline=offline, unknown=unknown)
+    raise unknown
 
 
 def _as_named(model: Model, name: str) -> FoundModel:
@@ -72,18 +87,55 @@ def _as_named(model: Model, name: str) -> FoundModel:
             return FoundModel(
                 model, f"{artifact.hub_id} is {model.name} in {artifact.format}.", artifact.format
             )
-    for alias in model.aliases:
-        if "/" in alias and is_named(alias):
-            served = replace(model, hub_id=alias, artifacts=())
-            return FoundModel(served, f"{alias} has the shapes of {model.name}.")
+    for variant in model.variants:
+        names = (variant.name, *variant.aliases)
+        if key in map(normalise, names) or (variant.hub_id and is_named(variant.hub_id)):
+            return _as_variant(model, variant)
     return FoundModel(model)
+
+
+def _as_variant(model: Model, variant: Variant) -> FoundModel:
+    """Return the checkpoint of a variant: its own name, licence and vocabulary."""
+    what = f" ({variant.note})" if variant.note else ""
+    if variant.adapter is not None:
+        note = f"{variant.name}{what}: {model.name} with a rank-{variant.adapter.rank} adapter."
+        adapter = replace(variant.adapter, name=variant.name, hub_id=variant.hub_id)
+        name = f"{model.name} + {variant.name}"
+        return FoundModel(replace(model, name=name, adapter=adapter, artifacts=()), note)
+    vocab = variant.vocab_size or model.vocab_size
+    served = replace(
+        model,
+        name=variant.name,
+        hub_id=variant.hub_id,
+        license=variant.license,
+        vocab_size=vocab,
+        artifacts=variant.artifacts,
+        published=None if vocab != model.vocab_size else model.published,
+    )
+    own = "" if vocab == model.vocab_size else f", but for a vocabulary of {vocab:,}"
+    return FoundModel(served, f"{variant.name}{what}: same architecture as {model.name}{own}.")
+
+
+def find_topic(name: str) -> Topic | None:
+    """Return what is on record of a name that no plan can be made of, or None."""
+    ids = _lookup("topics", name)
+    return topic_from_dict(store().entry("topics", ids[0])) if ids else None
+
+
+def not_plannable(topic: Topic) -> NotPlannable:
+    """Return the error that says why, and what comes nearest."""
+    return NotPlannable(topic.why, f"Nearest: {', '.join(topic.see)}." if topic.see else None)
 
 
 def find_gpu(name: str) -> FoundGpu:
     """Return the device of a name (`a100-40g`, `a100-40g*8`), a node's name or a YAML file."""
     _check_name(name, "device")
     if name == "local":
-        raise InputError("This version does not detect devices.", "Name one: llmplan gpus.")
+        from llmplan.catalog.local import find_local
+
+        return find_local()
+    if "=" in name:
+        return _inline(name)
     if "," in name:
         raise InputError(
             f"{name[:80]!r} mixes devices, which this version does not plan.",
@@ -95,17 +147,37 @@ def find_gpu(name: str) -> FoundGpu:
         if not (digits.isascii() and digits.isdigit() and len(digits) <= 6) or "*" in base:
             raise InputError(f"{name[:80]!r} has no count after '*'.", "Write it as rtx-3090*2.")
         found = find_gpu(base)
+        if base == "local":
+            from llmplan.catalog.local import some_of
+
+            return some_of(found, int(digits))
         return found._replace(devices=int(digits) * (found.devices or 1))
     if _is_path(name):
         from llmplan.catalog.user_files import gpu_from_path
 
         return FoundGpu(gpu_from_path(name))
+    return _named_gpu(name)
+
+
+def _inline(name: str) -> FoundGpu:
+    """Return the device described as `memory=48GB,bandwidth=900GB/s,...`, with `*N` behind."""
+    from llmplan.specs.overrides import inline_accelerator
+
+    text, star, digits = name.rpartition("*")
+    counted = star and digits.strip().isascii() and digits.strip().isdigit() and len(digits) < 7
+    gpu = inline_accelerator(text if counted else name)
+    return FoundGpu(gpu, int(digits) if counted else None)
+
+
+def _named_gpu(name: str) -> FoundGpu:
     ids = _lookup("gpus", name)
     if ids:
         return FoundGpu(load_accelerator(ids[0]))
     node = find_node(name)
     if node is not None:
-        return FoundGpu(load_accelerator(node.gpu), node.gpu_count, node.id)
+        from llmplan.catalog.slices import gpu_of_node
+
+        return gpu_of_node(node)
     members = store().groups("gpus").get(normalise(name), [])
     if len(members) == 1:
         return FoundGpu(load_accelerator(members[0]))
@@ -113,6 +185,11 @@ def find_gpu(name: str) -> FoundGpu:
         raise AmbiguousName(
             f"{name!r} means several devices: {', '.join(sorted(members))}.", "Name one of them."
         )
+    from llmplan.catalog.slices import find_slice
+
+    part = find_slice(name)
+    if part is not None:
+        return FoundGpu(part)
     raise _unknown("gpus", name, "device", "llmplan gpus")
 
 
@@ -137,6 +214,18 @@ def all_accelerators() -> list[Accelerator]:
     return [load_accelerator(i) for i in store().ids("gpus")]
 
 
+def bigger_accelerators(gpu: Accelerator) -> Iterator[Accelerator]:
+    """Yield the devices with more memory that is no slower, same vendor and smallest first."""
+    have, speed = gpu.usable_memory_bytes or 0, gpu.memory_bandwidth_bytes_per_s or 0
+    bigger = [
+        (vendor != gpu.vendor, usable, id)
+        for id, (vendor, usable, bandwidth) in store().sizes().items()
+        if (usable or 0) > have and (bandwidth or 0) >= speed
+    ]
+    for _, _, id in sorted(bigger):
+        yield load_accelerator(id)
+
+
 def _lookup(kind: str, name: str) -> list[str]:
     ids = store().names(kind).get(normalise(name), [])
     if len(ids) > 1:
@@ -152,9 +241,10 @@ def _unknown(kind: str, name: str, what: str, listing: str) -> UnknownName:
     groups = store().groups(kind)
     close = close_names(name, [*store().ids(kind), *groups])
     close = list(dict.fromkeys(i for c in close for i in groups.get(c, [c])))
-    if not close:
-        keys = store().names(kind)
-        close = sorted({i for k in close_names(name, keys) for i in keys[k]})
+    for other in (kind, "nodes") if kind == "gpus" else (kind,):
+        if not close:
+            keys = store().names(other)
+            close = sorted({i for k in close_names(name, keys) for i in keys[k]})
     hint = f"Did you mean {' or '.join(close)}? " if close else ""
     return UnknownName(f"Unknown {what} {name[:80]!r}.", f"{hint}List them: {listing}.")
 

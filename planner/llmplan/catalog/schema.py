@@ -14,7 +14,7 @@ from pydantic.dataclasses import is_pydantic_dataclass
 from llmplan.catalog.names import close_names
 from llmplan.catalog.yaml_reader import Lines, line_of, read_yaml
 from llmplan.errors import CatalogFileError
-from llmplan.specs import hardware, mixers, model
+from llmplan.specs import facts, hardware, mixers, model, prices, stored
 
 MAX_LAYERS = 4096
 STACKS = ("decoder", "encoder", "vision", "draft")
@@ -25,6 +25,8 @@ _RECORDS: dict[str, type] = {
     "models": model.Model,
     "gpus": hardware.Accelerator,
     "nodes": hardware.Node,
+    "topics": facts.Topic,
+    "prices": prices.PriceList,
 }
 At = tuple[str | int, ...]
 
@@ -49,12 +51,17 @@ def kind_of(data: Any, where: str) -> str:
         raise CatalogFileError(f"{where}: not a mapping of keys to values.")
     if "gpu_count" in data:
         return "nodes"
+    if "why" in data:
+        return "topics"
+    if "prices" in data:
+        return "prices"
     if "memory_gib" in data or "memory_bandwidth_gb_per_s" in data:
         return "gpus"
     if "decoder" in data or "encoder" in data or "vocab_size" in data:
         return "models"
     raise CatalogFileError(
-        f"{where}: neither a model (decoder or encoder), a device (memory_gib) nor a node."
+        f"{where}: neither a model (decoder or encoder), a device (memory_gib), a node "
+        "(gpu_count), a topic (why) nor a price list (prices)."
     )
 
 
@@ -113,8 +120,9 @@ _adapters: dict[type, TypeAdapter[Any]] = {}
 def _adapter(cls: type) -> TypeAdapter[Any]:
     if cls not in _adapters:
         assert not is_pydantic_dataclass(cls)
-        for part in (cls, model.Source, model.Artifact, model.PublishedCount, model.TensorShape,
-                     model.Block, model.Stack):  # fmt: skip
+        for part in (cls, facts.Source, facts.Artifact, facts.PublishedCount, facts.Variant,
+                     facts.Adapter, stored.StoredWeights, model.TensorShape, model.Block,
+                     model.Stack, hardware.MigSlice, prices.PriceRow):  # fmt: skip
             part.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)  # type: ignore[attr-defined]
         _adapters[cls] = TypeAdapter(cls)
     return _adapters[cls]

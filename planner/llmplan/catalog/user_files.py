@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,57 @@ MAX_CONFIG_BYTES = 4 << 20
 
 
 def model_from_path(name: str) -> Model:
-    """Return the model of a YAML file, a config.json or a folder with one."""
+    """Return the model of a YAML, config.json or GGUF file, or of a folder with one.
+
+    The weights beside a config.json are read by their headers, where they are there.
+    """
     path = Path(name)
     if path.is_dir():
-        path = path / "config.json"
+        path = _main_file(path)
     if path.suffix in (".yaml", ".yml"):
         from llmplan.catalog.schema import validate_file
 
         entry = validate_file(path, "models")
         assert isinstance(entry, Model)
         return entry
-    if path.suffix == ".gguf":
-        raise InputError("GGUF files are not read in this version.", "Give its config.json.")
-    return model_from_config(read_json(path), path)
+    if path.suffix.lower() == ".gguf":
+        from llmplan.catalog.checkpoints import model_from_gguf
+
+        return model_from_gguf(path)
+    model = model_from_config(read_json(path), path)
+    if path.name != "config.json":
+        return model
+    from llmplan.catalog.checkpoints import with_stored_weights
+
+    return with_stored_weights(model, path.parent)
+
+
+def _main_file(folder: Path) -> Path:
+    """Return what describes the model of a folder: a GGUF file where it alone has the weights."""
+    config = folder / "config.json"
+    if config.exists() and any(folder.glob("*.safetensors")):
+        return config
+    return _gguf_in(folder) or config
+
+
+def _gguf_in(folder: Path) -> Path | None:
+    """Return the one GGUF model of a folder (the first of its parts), or None without any."""
+    try:
+        names = sorted(p.name for p in folder.iterdir() if p.suffix.lower() == ".gguf")
+    except OSError as e:
+        raise InputError(f"{folder}: {(e.strerror or str(e)).lower()}.") from None
+    names = [n for n in names if "mmproj" not in n.lower()]
+    firsts = [n for n in names if _LATER_PART.search(n) is None]
+    if len(firsts) > 1:
+        more = ", ..." if len(firsts) > 3 else ""
+        raise InputError(
+            f"{folder}: holds {len(firsts)} GGUF models: {', '.join(firsts[:3])}{more}.",
+            "Give the path of one of them.",
+        )
+    return folder / (firsts or names)[0] if names else None
+
+
+_LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$")
 
 
 def gpu_from_path(name: str) -> Accelerator:
@@ -42,7 +81,11 @@ def gpu_from_path(name: str) -> Accelerator:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object, bounded in size and depth, or one clear error."""
-    text = read_bounded(path, MAX_CONFIG_BYTES)
+    return parse_json(read_bounded(path, MAX_CONFIG_BYTES), path)
+
+
+def parse_json(text: str, path: Path) -> dict[str, Any]:
+    """Return the JSON object that a text holds; `path` names it in the error."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as e:
@@ -56,7 +99,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def model_from_config(config: dict[str, Any], path: Path) -> Model:
     """Return the model that a config.json describes."""
     from llmplan.catalog.schema import validate
-    from llmplan.sources.config_json import architecture_from_config, rope_facts
+    from llmplan.sources.config_json import architecture_from_config, context_tokens, rope_facts
 
     _check_dimensions(config, path)
     try:
@@ -67,25 +110,22 @@ def model_from_config(config: dict[str, Any], path: Path) -> Model:
             f"{path}: its values do not make a {str(config.get('model_type'))[:40]!r}: {reason}.",
             "Compare it with the published config.json.",
         ) from None
+    kind = str(config.get("model_type") or "unknown")[:100]
     listed = config.get("architectures")
-    classes = listed if isinstance(listed, list) and listed else [""]
-    said = str(config.get("_name_or_path") or path.resolve().parent.name)
+    classes = listed if isinstance(listed, list) and listed else [kind]
+    said = str(config.get("_name_or_path") or _called(path))
     name = "".join(c for c in said if c.isprintable())[:200] or "model"
-    context = config.get("max_position_embeddings")
-    text = config.get("text_config")
-    if context is None and isinstance(text, dict):
-        context = text.get("max_position_embeddings")
     entry = {
-        "id": _id_of(name),
+        "id": id_of(name),
         "name": name,
-        "family": str(config["model_type"]),
+        "family": kind,
         "hub_id": None,
         "path": str(path.resolve().parent),
-        "model_type": str(config["model_type"]),
+        "model_type": kind,
         "architecture": str(classes[0]),
         "license": None,
         "released": None,
-        "context_tokens": context,
+        "context_tokens": context_tokens(config),
         **rope_facts(config),
         "sources": [{"facts": ["architecture"], "ref": str(path)}],
         **architecture,
@@ -93,6 +133,11 @@ def model_from_config(config: dict[str, Any], path: Path) -> Model:
     model = validate(entry, "models", where=str(path))
     assert isinstance(model, Model)
     return model
+
+
+def _called(path: Path) -> str:
+    """Return what a config is called: its folder, or its own name if that says more."""
+    return path.resolve().parent.name if path.name == "config.json" else path.stem
 
 
 _DIMENSIONS = (
@@ -114,6 +159,7 @@ def _check_dimensions(config: dict[str, Any], path: Path) -> None:
                 )  # fmt: skip
 
 
-def _id_of(name: str) -> str:
+def id_of(name: str) -> str:
+    """Return a catalogue id made of a name: lower case, other signs as dashes."""
     kept = (c if c.isascii() and (c.isalnum() or c in ".-") else "-" for c in name.lower())
     return "".join(kept).strip("-.") or "model"

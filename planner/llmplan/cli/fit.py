@@ -17,7 +17,7 @@ from llmplan.cli.options import (
 
 @click.command("fit")
 @click.argument("model", shell_complete=complete_models)
-@option("--gpu", "gpu", "Device, node or YAML; counts as a100-40g*8.", required=True,
+@option("--gpu", "gpu", "Device, node, YAML or local; counts as a100-40g*8.", required=True,
         shell_complete=complete_gpus)  # fmt: skip
 @planning_options
 @output_options
@@ -33,7 +33,7 @@ def command(
     """
     import llmplan
 
-    answer = llmplan.fit(model, gpu, **given)
+    answer = llmplan.fit(model, gpu, offline=offline, **given)
     click.echo(_render(answer, "json" if as_json else format, quiet))
     return 0 if answer.setups or answer.requested.fits else 1
 

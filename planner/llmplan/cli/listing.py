@@ -17,14 +17,16 @@ def print_rows(
     format: str,
 ) -> None:
     """Print a listing in the asked format; JSON and CSV hold base units."""
-    from llmplan.render.records import to_csv, to_json, to_table
+    from llmplan.render.records import to_csv, to_json
 
     if format == "json":
         click.echo(to_json(list(rows)))
     elif format == "csv":
         click.echo(to_csv(list(rows[0]), [list(r.values()) for r in rows]))
     else:
-        click.echo(to_table(headers, [cells(r) for r in rows], format == "markdown"))
+        from llmplan.render.tables import table
+
+        click.echo(table(headers, [cells(r) for r in rows], markdown=format == "markdown"))
 
 
 def show_name(words: Sequence[str]) -> str | None:

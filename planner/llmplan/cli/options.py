@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from llmplan.specs.units import parse_bytes, parse_tokens
+from llmplan.specs.units import parse_bytes, parse_count, parse_tokens
 
 FORMATS = ("table", "json", "csv", "markdown")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -21,6 +21,16 @@ class Tokens(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the count."""
         return parse_tokens(value)
+
+
+class Count(click.ParamType[int]):
+    """A count of parameters: 7B, 1.5b, 350M."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the count."""
+        return parse_count(value)
 
 
 class Size(click.ParamType[int]):
@@ -73,6 +83,11 @@ planning_options = apply([
     option("--block-size", "block_size", "Tokens of a KV block.", type=int),
     option("--kv-cache-memory-bytes", "kv_cache_memory_bytes", "KV pool, given outright.",
            type=Size()),
+    option("--host-ram", "host_ram", "Memory of the host, e.g. 256GiB: that of a processor.",
+           type=Size()),
+    option("--host-bandwidth", "host_bandwidth", "Its bandwidth, e.g. 200GB/s."),
+    click.option("--set", "set", multiple=True, metavar="FACT=VALUE",
+                 help="A fact of your own for this run: memory_bandwidth=2TB/s."),
     click.option("--explain", is_flag=True, help="Show every term, its formula and its basis."),
 ])  # fmt: skip
 
@@ -80,7 +95,8 @@ output_options = apply([
     option("--format", "format", "How to print.", type=click.Choice(FORMATS), default="table",
            show_default=True),
     click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
-    click.option("--offline", is_flag=True, help="Never use the network; this version never does."),
+    option("--offline", "offline", "Never use the network: Hub ids come from the cache only.",
+           is_flag=True),
     click.option("-q", "--quiet", is_flag=True, help="Only the answer, no notes."),
 ])  # fmt: skip
 

@@ -54,7 +54,10 @@ class Request(Record):
         usable = self.gpu.usable_memory_bytes
         if usable is None:
             raise InputError(
-                f"The memory of {self.gpu.id} is not known.", "Choose a device whose memory is."
+                f"The memory of {self.gpu.id} is not known.",
+                "Give --host-ram 256GiB."
+                if self.gpu.vendor == "cpu"
+                else "Give --set memory=24GiB, or choose a device whose memory is.",
             )
         return usable
 
@@ -131,7 +134,7 @@ class Engine(ABC):
         """Return the weight formats worth trying on this device, best quality first."""
 
     @abstractmethod
-    def default_kv(self, weights: WeightFormat) -> str:
+    def default_kv(self, model: Model, weights: WeightFormat) -> str:
         """Return the KV format the engine takes when none is asked for."""
 
     @abstractmethod
@@ -254,9 +257,11 @@ def explained(
     fmt, kv, p = request.weights, request.kv, request.parallel
     split = f"tp {p.tp}, pp {p.pp}, dp {p.dp}, ep {p.ep}"
     context = f"one request of {request.context_tokens:,} tokens in {kv.name}"
+    stored = request.model.stored
+    read = stored is not None and stored.format == fmt.name
     return (
         Term("weights", weights, f"tensor by tensor in {fmt.name}, fullest device of {split}",
-             "exact", fmt.source),
+             "exact", f"headers of {request.model.path}" if read else fmt.source),
         Term("KV cache", one, f"{context}, as the engine pages it", "exact", kv.source),
         *terms,
     )  # fmt: skip

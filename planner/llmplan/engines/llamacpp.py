@@ -14,7 +14,7 @@ from llmplan.engines.base import (
     solve,
     word,
 )
-from llmplan.engines.llama_cpp_architectures import ARCHITECTURES
+from llmplan.engines.llama_cpp_architectures import ARCHITECTURES, GGUF_ARCHITECTURES
 from llmplan.memory.formats import WEIGHT_FORMATS
 from llmplan.memory.kv_cache import cached_layers, request_bytes
 from llmplan.memory.mixers import Cache
@@ -81,18 +81,21 @@ class LlamaCpp(Engine):
         return "gguf:MXFP4" if model.native_format == "mxfp4" else "gguf:F16"
 
     def candidate_formats(self, model: Model, gpu: Accelerator) -> list[str]:
-        """Return the usual presets; models shipped in MXFP4 keep it."""
+        """Return the usual presets; a GGUF file keeps its own, models shipped in MXFP4 too."""
+        if model.native_format.startswith("gguf:"):
+            return [model.native_format]
         if model.native_format == "mxfp4":
             return ["gguf:MXFP4"]
         return list(FORMATS if WEIGHT_FORMATS[model.native_format].bits >= 16 else FORMATS[1:])
 
-    def default_kv(self, weights: WeightFormat) -> str:
+    def default_kv(self, model: Model, weights: WeightFormat) -> str:
         """Return 16 bits (-ctk f16 -ctv f16)."""
         return "fp16"
 
     def knows(self, model: Model) -> bool:
-        """Return whether llama.cpp converts the architecture."""
-        return model.architecture in ARCHITECTURES
+        """Return whether llama.cpp converts the architecture, or loads it from a GGUF file."""
+        known = GGUF_ARCHITECTURES if model.native_format.startswith("gguf:") else ARCHITECTURES
+        return model.architecture in known
 
     def unsupported(self, request: Request) -> str | None:
         """Return why llama.cpp does not run this model, format or device."""
@@ -165,7 +168,8 @@ class LlamaCpp(Engine):
             words += ["-ctk", request.kv.name, "-ctv", request.kv.name]
         if request.parallel.pp > 1:
             words += ["-sm", "layer"]
-        return Launch(" ".join(words), urls), warnings
+        adapter, more = _adapter(request)
+        return Launch(" ".join([*words, *adapter]), urls), (*warnings, *more)
 
 
 def _overheads(request: Request) -> Overheads:
@@ -257,8 +261,19 @@ def _terms(request: Request, overheads: Overheads) -> tuple[Term, ...]:
     )  # fmt: skip
 
 
+def _adapter(request: Request) -> tuple[list[str], tuple[Warning_, ...]]:
+    adapter = request.model.adapter
+    if adapter is None:
+        return [], ()
+    name = (adapter.hub_id or f"{request.model.id}-adapter").rpartition("/")[2]
+    message = f"Make ./{name}.gguf of the adapter {adapter.hub_id or ''} (convert_lora_to_gguf.py)."
+    return ["--lora", word(f"./{name}.gguf")], (Warning_("no_published_artifact", message),)
+
+
 def _file(request: Request) -> tuple[list[str], tuple[str, ...], tuple[Warning_, ...]]:
     model, preset = request.model, request.weights.gguf_preset
+    if model.path and model.native_format == request.weights.name:
+        return ["-m", word(model.path)], (), ()
     published = next((a for a in model.artifacts if a.format == "gguf"), None)
     if published and preset in published.presets:
         url = f"https://huggingface.co/{published.hub_id}"

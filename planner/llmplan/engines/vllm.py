@@ -79,8 +79,10 @@ class Vllm(Engine):
             return list(dict.fromkeys([native, sixteen, *smaller]))
         return [native, *(n for n in smaller if WEIGHT_FORMATS[n].bits < bits)]
 
-    def default_kv(self, weights: WeightFormat) -> str:
-        """Return 16 bits: `auto` is the model's own type."""
+    def default_kv(self, model: Model, weights: WeightFormat) -> str:
+        """Return 16 bits, `auto` being the model's own type; the packed rows of DeepSeek-V4."""
+        if vllm_support.is_compressed(model):
+            return "fp8_ds_mla"
         return "fp16" if weights.name == "fp16" else "bf16"
 
     def knows(self, model: Model) -> bool:
@@ -101,6 +103,7 @@ class Vllm(Engine):
 
     def plan(self, request: Request) -> Plan:
         """Return vLLM's budget: total x utilisation - weights - profile peak - graphs - rest."""
+        request = vllm_launch.with_slots(request)
         limits = request.limits
         batched, seqs = batch_limits(request)
         share = limits.gpu_memory_utilization or GPU_MEMORY_UTILIZATION

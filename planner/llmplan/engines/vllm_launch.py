@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from llmplan.engines.base import Request, word
 from llmplan.engines.vllm_support import KV_FLAGS
+from llmplan.memory.adapters import slot_adapter
 from llmplan.memory.formats import WEIGHT_FORMATS
+from llmplan.specs.model import Model
 from llmplan.specs.setup import Launch, Warning_
 
 DTYPES = {"fp16": "half", "bf16": "bfloat16", "fp32": "float32"}
@@ -40,7 +43,7 @@ def launch(request: Request, *, max_num_seqs: int | None) -> tuple[Launch, tuple
     ):
         if value is not None and value != default:
             words += [flag, str(value)]
-    words += _stretched(request)
+    words += _stretched(request) + _adapter_flags(request.model)
     if p.ep > 1:
         words.append("--enable-expert-parallel")
     if request.kv.name not in ("bf16", "fp16"):
@@ -48,6 +51,29 @@ def launch(request: Request, *, max_num_seqs: int | None) -> tuple[Launch, tuple
     if request.model.trust_remote_code:
         words.append("--trust-remote-code")
     return Launch(" ".join(words), checkpoint.urls), checkpoint.warnings
+
+
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""Values of --max-lora-rank. Source: vLLM 0.33.0 config/lora.py MaxLoRARanks."""
+
+
+def with_slots(request: Request) -> Request:
+    """Return the request with what vLLM reserves for its adapter: one slot on every layer."""
+    adapter = request.model.adapter
+    if adapter is None:
+        return request
+    slots = slot_adapter(adapter, LORA_RANKS)
+    return replace(request, model=replace(request.model, adapter=slots))
+
+
+def _adapter_flags(model: Model) -> list[str]:
+    if model.adapter is None:
+        return []
+    rank = slot_adapter(model.adapter, LORA_RANKS).rank
+    source = model.adapter.hub_id or f"./{model.id}-adapter"
+    name = (model.adapter.hub_id or "adapter").rpartition("/")[2]
+    return ["--enable-lora", "--max-lora-rank", str(rank), "--lora-modules",
+            word(f"{name}={source}")]  # fmt: skip
 
 
 def _stretched(request: Request) -> list[str]:

@@ -10,7 +10,7 @@ from llmplan.engines.base import Request, extension_error
 from llmplan.engines.vllm_architectures import ARCHITECTURES, LAST_VERSION
 from llmplan.engines.vllm_paging import BLOCK_TOKENS
 from llmplan.specs.hardware import Accelerator
-from llmplan.specs.mixers import Attention, LatentAttention
+from llmplan.specs.mixers import Attention, CompressedAttention, LatentAttention
 from llmplan.specs.model import Model
 from llmplan.specs.setup import Warning_
 
@@ -51,6 +51,8 @@ def knows(model: Model) -> bool:
 def unsupported(request: Request) -> str | None:
     """Return why vLLM does not run this model, format or device, or None."""
     model = request.model
+    if model.native_format.startswith("gguf:"):
+        return f"vLLM {request.version} does not load GGUF files."
     if not knows(model):
         last = LAST_VERSION.get(model.architecture)
         if last:
@@ -94,7 +96,14 @@ def family_of(format_name: str) -> str:
 def is_sparse_latent(model: Model) -> bool:
     """Return whether the model selects tokens for its latent attention (DeepSeek-V3.2, GLM-5)."""
     mixers = (m for b in model.main.blocks.values() for m in b.mixers)
-    return any(isinstance(m, LatentAttention) and m.indexer_heads for m in mixers)
+    selects = any(isinstance(m, LatentAttention) and m.indexer_heads for m in mixers)
+    return selects or is_compressed(model)
+
+
+def is_compressed(model: Model) -> bool:
+    """Return whether the model attends to compressed entries (DeepSeek-V4)."""
+    mixers = (m for b in model.main.blocks.values() for m in b.mixers)
+    return any(isinstance(m, CompressedAttention) for m in mixers)
 
 
 def _device_error(gpu: Accelerator, version: str) -> str | None:
@@ -118,7 +127,7 @@ def _weights_error(request: Request) -> str | None:
     family, capability = family_of(fmt.name), gpu.cuda_capability
     if family not in MIN_CAPABILITY:
         return f"vLLM {request.version} does not load {fmt.name} weights."
-    if family == "mxfp4" and not model.is_moe:
+    if fmt.name == "mxfp4" and not model.is_moe:
         return "MXFP4 quantizes experts only, and this model has none."
     if gpu.vendor != "nvidia" and family == "nvfp4":
         return f"{gpu.id} has no NVFP4 kernels."
@@ -137,7 +146,7 @@ def _weights_error(request: Request) -> str | None:
 def _kv_error(request: Request) -> str | None:
     name, capability = request.kv.name, request.gpu.cuda_capability
     mixers = [m for b in request.model.main.blocks.values() for m in b.mixers]
-    latent = any(isinstance(m, LatentAttention) for m in mixers)
+    latent = any(isinstance(m, (LatentAttention, CompressedAttention)) for m in mixers)
     sinks = any(isinstance(m, Attention) and m.sinks for m in mixers)
     if name not in KV_KNOWN:
         return f"vLLM has no {name} KV cache."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from llmplan.memory.mixers import mixer_label
@@ -47,6 +48,21 @@ def model_facts(model: Model) -> dict[str, Any]:
         "draft_parameters": draft_parameter_count(model),
         "unverified": list(model.unverified),
     }
+
+
+def guess_range(model: Model) -> tuple[int, int]:
+    """Return the parameters that the same sizes could mean: ungated and tied, or gated and not."""
+    counts = [parameter_count(_with(model, gated=g, tied=not g)) for g in (False, True)]
+    return counts[0], counts[1]
+
+
+def _with(model: Model, *, gated: bool, tied: bool) -> Model:
+    stack = model.main
+    blocks = {
+        name: b if b.mlp is None else replace(b, mlp=replace(b.mlp, gated=gated))
+        for name, b in stack.blocks.items()
+    }
+    return replace(model, tied_embeddings=tied, decoder=replace(stack, blocks=blocks))
 
 
 def hardware_facts(gpu: Accelerator, gpus: int) -> dict[str, Any]:

@@ -6,21 +6,32 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from llmplan.engines.base import Engine, Plan, Request, extension_error
+from llmplan.planning.describe import guess_range
 from llmplan.planning.quality import quality_of
 from llmplan.planning.remedies import remedies_for
 from llmplan.planning.request import Options, requested
+from llmplan.planning.stored import engine_warnings, stored_warnings
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.model import Model
 from llmplan.specs.setup import Launch, Setup, Warning_
-from llmplan.specs.units import gib, tokens_text
+from llmplan.specs.units import count_text, gib, tokens_text
 
 
 def estimate_setup(
-    model: Model, gpu: Accelerator, options: Options, accelerators: Iterable[Accelerator] = ()
+    model: Model,
+    gpu: Accelerator,
+    options: Options,
+    accelerators: Iterable[Accelerator] = (),
+    said: tuple[Warning_, ...] = (),
 ) -> Setup:
-    """Return the setup that the options describe, with what would make it fit if it does not."""
+    """Return the setup that the options describe, with what would make it fit if it does not.
+
+    `said` comes before the other warnings.
+    """
     engine, request = requested(model, gpu, options)
     setup = setup_of(engine, request, explain=options.explain)
+    said = (*said, *engine_warnings(model, options))
+    setup = replace(setup, warnings=(*said, *setup.warnings))
     if setup.gpus < options.devices:
         message = f"{setup.gpus} of {options.devices} devices are used, the rest stay idle."
         setup = replace(setup, warnings=(*setup.warnings, Warning_("devices_idle", message)))
@@ -66,7 +77,8 @@ def setup_of(
         max_num_seqs=plan.max_num_seqs,
         quality=quality_of(request.model, request.weights),
         launch=launch,
-        warnings=(*_model_warnings(request), *_load_warnings(request, plan), *plan.warnings,
+        warnings=(*_model_warnings(request), *stored_warnings(request),
+                  *_load_warnings(request, plan), *plan.warnings,
                   *launch_warnings, *_unsupported_warning(unsupported, plan)),
         explanation=plan.terms if explain else None,
     )  # fmt: skip
@@ -97,10 +109,19 @@ def _model_warnings(request: Request) -> tuple[Warning_, ...]:
     model, found = request.model, []
     if request.extension_factor > 1:
         found.append(Warning_("context_beyond_model", _extension(request)))
-    if model.unverified:
+    if model.guessed:
+        low, high = guess_range(model)
+        message = (
+            f"The architecture of {model.id} is not known and its figures are a guess: between "
+            f"{count_text(low)} and {count_text(high)} parameters by its usual keys."
+        )
+        found.append(Warning_("unknown_architecture", message))
+    elif model.unverified:
         what = ", ".join(model.unverified)
         found.append(
-            Warning_("unverified_facts", f"No published count confirms the {what} of {model.id}.")
+            Warning_(
+                "unverified_facts", f"Unverified facts of {model.id}: {what} (see models show)."
+            )
         )
     if not request.gpu.usable_memory_observed:
         found.append(
@@ -112,6 +133,12 @@ def _model_warnings(request: Request) -> tuple[Warning_, ...]:
     if request.gpu.unified_memory:
         message = f"{request.gpu.id} shares its memory with the system, which needs some of it too."
         found.append(Warning_("unified_memory", message))
+    gpu, p = request.gpu, request.parallel
+    if gpu.part_of and p.tp * p.pp > 1:
+        message = (
+            f"Parts of {gpu.part_of} have no link to each other: expect NCCL to refuse {gpu.id}."
+        )
+        found.append(Warning_("unlinked_parts", message))
     return tuple(found)
 
 

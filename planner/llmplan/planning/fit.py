@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from llmplan.engines import engine_names, get_engine
 from llmplan.engines.base import Engine
@@ -33,7 +32,7 @@ def fit_answer(
     options: Options,
     *,
     accelerators: Iterable[Accelerator] = (),
-    notes: tuple[str, ...] = (),
+    said: tuple[Warning_, ...] = (),
 ) -> Answer:
     """Return the full answer for one model on one kind of device.
 
@@ -44,15 +43,12 @@ def fit_answer(
     options : Options
         What the user asked for
     accelerators : iterable of Accelerator
-        Devices to suggest when nothing fits here
-    notes : tuple of str
-        What was read into the names, repeated as warnings
+        Devices to suggest when nothing fits here, the nearest first
+    said : tuple of Warning_
+        What was read into the names, and facts that are the user's
 
     """
-    asked = estimate_setup(model, gpu, options, accelerators)
-    if notes:
-        said = tuple(Warning_("resolved_name", n) for n in notes)
-        asked = replace(asked, warnings=(*said, *asked.warnings))
+    asked = estimate_setup(model, gpu, options, accelerators, said=said)
     return Answer(
         schema=SCHEMA,
         llmplan_version=__version__,

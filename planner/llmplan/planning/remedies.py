@@ -92,7 +92,11 @@ def _other_formats(asked: Engine, request: Request) -> list[str]:
             weights = weight_format(fmt)
             splits = engine.splits(request.model, weights, request.parallel.gpus)
             parallel = next((p for p in splits if p.dp == 1), Parallelism())
-            kv = request.kv if engine.name == asked.name else kv_format(engine.default_kv(weights))
+            kv = (
+                request.kv
+                if engine.name == asked.name
+                else kv_format(engine.default_kv(request.model, weights))
+            )
             other = replace(
                 request, weights=weights, kv=kv, parallel=parallel, version=engine.default_version
             )
@@ -108,20 +112,9 @@ def _other_formats(asked: Engine, request: Request) -> list[str]:
 def _bigger_device(
     engine: Engine, request: Request, accelerators: Iterable[Accelerator]
 ) -> list[str]:
-    """Return the smallest devices with more memory that is no slower, same vendor first."""
-    have = request.gpu.usable_memory_bytes or 0
-    speed = request.gpu.memory_bandwidth_bytes_per_s or 0
-    bigger = sorted(
-        (
-            a
-            for a in accelerators
-            if (a.usable_memory_bytes or 0) > have
-            and (a.memory_bandwidth_bytes_per_s or 0) >= speed
-        ),
-        key=lambda a: (a.vendor != request.gpu.vendor, a.usable_memory_bytes, a.id),
-    )
+    """Return the first devices that hold the request; they come the nearest first."""
     names: list[str] = []
-    for gpu in bigger:
+    for gpu in accelerators:
         if _fits(engine, replace(request, gpu=gpu)):
             names.append(f"{gpu.id} ({gib(gpu.usable_memory_bytes or 0)})")
             if len(names) == 3:

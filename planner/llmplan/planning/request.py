@@ -140,15 +140,20 @@ def make_request(
     parallel: Parallelism,
 ) -> Request:
     """Return the request of one setup."""
-    kv = kv_format(o.kv_format or engine.default_kv(weights))
-    named = engine.name == get_engine(o.engine or "vllm").name
+    kv = kv_format(o.kv_format or engine.default_kv(model, weights))
+    named = engine.name == get_engine(o.engine or default_engine(model)).name
     version = engine.check_version(o.engine_version if named else None)
     return Request(model, gpu, weights, kv, parallel, workload_of(model, o), limits_of(o), version)
 
 
+def default_engine(model: Model) -> str:
+    """Return the engine of a request that names none: vLLM, and llama.cpp for a GGUF file."""
+    return "llama.cpp" if model.native_format.startswith("gguf:") else "vllm"
+
+
 def requested(model: Model, gpu: Accelerator, o: Options) -> tuple[Engine, Request]:
     """Return exactly what the options say: native weights, vLLM, tp = gpus where silent."""
-    engine = get_engine(o.engine or "vllm")
+    engine = get_engine(o.engine or default_engine(model))
     weights = weight_format(o.weight_format or engine.native_format(model, gpu))
     parallel = split(engine, model, weights, o)
     return engine, make_request(model, gpu, o, engine=engine, weights=weights, parallel=parallel)

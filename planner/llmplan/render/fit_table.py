@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from llmplan.planning.fit import ORDER
 from llmplan.render.bar import LEGEND, memory_bar
+from llmplan.render.tables import table
 from llmplan.specs.setup import Answer, Setup
 from llmplan.specs.units import GIB, count_text, gib, tokens_text
 
@@ -39,8 +40,16 @@ def _head(answer: Answer) -> list[str]:
         f"{h['gpus']} x {h['name']}",
         f"{gib(h['usable_memory_bytes'])} usable{mark} of {(h['memory_bytes'] or 0) / GIB:g} GiB",
         f"{rate / 1e9:,.0f} GB/s" if rate else "",
+        _price(answer.requested),
     ]
     return [" | ".join(x for x in model if x), " | ".join(x for x in device if x)]
+
+
+def _price(setup: Setup) -> str:
+    c = setup.cost
+    if c is None:
+        return ""
+    return f"${c.usd_per_hour:,.2f}/h ({c.provider} {c.instance_type}, {c.price_date})"
 
 
 def _verdict(answer: Answer) -> list[str]:
@@ -70,8 +79,6 @@ def _split(s: Setup, before: str = "", after: str = "") -> str:
 
 
 def _setups(answer: Answer, markdown: bool) -> list[str]:
-    from tabulate import tabulate
-
     gpus = f"{answer.hardware['gpus']} x {answer.hardware['gpu']}"
     if not answer.setups:
         return [f"No supported setup fits on {gpus}."]
@@ -81,10 +88,9 @@ def _setups(answer: Answer, markdown: bool) -> list[str]:
                "memory of one device"]  # fmt: skip
     shown = shown_setups(answer)
     rows = [_row(i, s) for i, s in enumerate(shown, 1)]
-    style = "github" if markdown else "simple"
     align = ("right", "left", "left", "left", *["right"] * 4, "left")
-    table = tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True, colalign=align)
-    lines = [title, *([""] if markdown else []), table, "", f"{LEGEND}."]
+    text = table(headers, rows, markdown=markdown, align=align)
+    lines = [title, *([""] if markdown else []), text, "", f"{LEGEND}."]
     lines += [f"Order: {ORDER[0]},", f"{ORDER[1]}."]
     hidden = len(answer.setups) - len(shown)
     if hidden:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -18,23 +16,14 @@ def to_json(value: Any) -> str:
 
 def to_csv(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Return CSV text with a header line."""
+    import csv
+    import io
+
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(headers)
     writer.writerows(rows)
     return out.getvalue().rstrip("\n")
-
-
-def to_table(headers: Sequence[str], rows: Sequence[Sequence[Any]], markdown: bool) -> str:
-    """Return an aligned or a Markdown table."""
-    from tabulate import tabulate
-
-    style = "github" if markdown else "simple"
-    text: str = tabulate(
-        [["" if c is None else c for c in row] for row in rows],
-        headers=list(headers), tablefmt=style, disable_numparse=True,
-    )  # fmt: skip
-    return text
 
 
 def setup_rows(answer: Answer) -> tuple[list[str], list[list[Any]]]:

@@ -20,12 +20,39 @@ ASSUMED_SHARE_OTHERS = 0.979
 
 
 @record
+class MigSlice(Record):
+    """One MIG profile of a device: a fixed share of its SMs and of its memory slices.
+
+    `bandwidth_share` is the share of the memory slices, so of capacity and bandwidth alike;
+    `usable_memory_gib` is what the driver lists for an instance where that was seen.
+    """
+
+    profile: str
+    memory_gib: float
+    compute_share: float
+    bandwidth_share: float
+    max_instances: int
+    usable_memory_gib: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("compute_share", "bandwidth_share"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a share: above 0 and at most 1")
+        if not 0 < (self.usable_memory_gib or self.memory_gib) <= self.memory_gib < MAX_FACT:
+            raise ValueError("memory_gib must be above 0, usable_memory_gib at most that")
+        if self.max_instances < 1:
+            raise ValueError("max_instances must be at least 1")
+
+
+@record
 class Accelerator(Record):
     """One device as the engine sees it.
 
     Memory in GiB, bandwidth in GB/s and rates in TFLOP/s, as data sheets and drivers print
     them; the properties give base units. `tflops_dense` never holds the
-    2:4-sparse figure. `products` are the bare names (a100) that it shares with others.
+    2:4-sparse figure. `products` are the bare names (a100) that it shares with others,
+    `driver_names` what its driver or system calls it (nvidia-smi, rocm-smi, sysctl), and
+    `part_of` the device that a MIG instance, vGPU or rented share belongs to.
     """
 
     id: str
@@ -40,6 +67,7 @@ class Accelerator(Record):
     released_year: int | None = None
     aliases: tuple[str, ...] = ()
     products: tuple[str, ...] = ()
+    driver_names: tuple[str, ...] = ()
     usable_memory_gib: float | None = None
     usable_memory_note: str | None = None
     memory_type: str | None = None
@@ -53,6 +81,8 @@ class Accelerator(Record):
     pcie_gb_per_s: float | None = None
     tdp_w: float | None = None
     form_factor: str | None = None
+    mig: tuple[MigSlice, ...] = ()
+    part_of: str | None = None
     confidence: str = "low"
     conflicts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -128,33 +158,60 @@ def _is_sm(capability: str) -> bool:
 
 @record
 class Node(Record):
-    """A machine with several equal devices, on premises or rented."""
+    """A machine with several equal devices, on premises or rented.
+
+    `gpu` is a device id, or a product name where the offer does not say which form;
+    `gpu_count` is null where no source states it, and `gpu_share` the share of each device that
+    the machine gets (cloud sizes with an eighth of a device). `link_gb_per_s` is what one device
+    sends to the others of the machine, `pair_gb_per_s` to any single one; both one way.
+    `provider` sells it, `reseller` is the market where it was listed.
+    """
 
     id: str
     gpu: str
-    gpu_count: int
+    gpu_count: int | None
     sources: tuple[str, ...]
     checked: str
     provider: str | None = None
+    reseller: str | None = None
+    instance_type: str | None = None
     aliases: tuple[str, ...] = ()
+    gpu_share: float = 1.0
+    gpus_per_host: int | None = None
+    usable_memory_gib: float | None = None
     fabric: str | None = None
+    link_gb_per_s: float | None = None
+    pair_gb_per_s: float | None = None
+    vcpus: int | None = None
     host_memory_gib: float | None = None
+    local_nvme_gb: float | None = None
+    nics: int | None = None
+    nic_gbit_per_s: float | None = None
     network_gbit_per_s: float | None = None
+    confidence: str = "low"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.gpu_count < 1:
-            raise ValueError("gpu_count must be at least 1")
+        if self.gpu_count is not None and self.gpu_count < 1:
+            raise ValueError("gpu_count must be at least 1, or null when unknown")
+        if not 0 < self.gpu_share <= 1:
+            raise ValueError("gpu_share is a share: above 0 and at most 1")
+        if self.confidence not in CONFIDENCE:
+            raise ValueError(f"confidence is one of {', '.join(CONFIDENCE)}")
 
 
 def accelerator_from_dict(data: Mapping[str, Any]) -> Accelerator:
     """Build an Accelerator from trusted plain data (the compiled index)."""
-    return Accelerator(**_tuples(data, "sources", "aliases", "products", "native_dtypes",
-                                "conflicts", "notes"))  # fmt: skip
+    plain = _tuples(data, "sources", "aliases", "products", "driver_names", "native_dtypes",
+                    "conflicts", "notes")  # fmt: skip
+    if "mig" in plain:
+        plain["mig"] = tuple(MigSlice(**m) for m in plain["mig"])
+    return Accelerator(**plain)
 
 
 def node_from_dict(data: Mapping[str, Any]) -> Node:
     """Build a Node from trusted plain data (the compiled index)."""
-    return Node(**_tuples(data, "sources", "aliases"))
+    return Node(**_tuples(data, "sources", "aliases", "notes"))
 
 
 def _tuples(data: Mapping[str, Any], *names: str) -> dict[str, Any]:

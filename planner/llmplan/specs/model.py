@@ -7,10 +7,13 @@ embeddings and head. A stack is a list of layers, each one of a few named blocks
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import field
+from typing import Literal
 
-from llmplan.specs.mixers import MIXER_TYPES, Attention, Mixer
+from llmplan.specs.facts import Adapter, Artifact, PublishedCount, Source, Variant
+from llmplan.specs.mixers import Attention, Mixer
 from llmplan.specs.record import Record, record
+from llmplan.specs.stored import StoredWeights
 
 STRICT = {"extra": "forbid"}
 """pydantic's configuration for every record: a misspelt key is an error, not a default."""
@@ -35,7 +38,9 @@ class Mlp(Record):
 class MoE(Record):
     """A mixture of experts: `experts_per_token` of `experts` run for each token.
 
-    `shared_experts_size` is the summed width of the experts that always run.
+    `shared_experts_size` is the summed width of the experts that always run. `latent_size` is
+    the width in which the routed experts work, null where it is the model's own (Nemotron 3
+    Super); `latent_norm` has a norm of it before the way back.
     `router_bias` counts a trained bias of the router's own linear layer; a correction
     bias that is not trained by gradients is a buffer and not a parameter.
     """
@@ -49,11 +54,15 @@ class MoE(Record):
     shared_gated: bool = True
     shared_expert_gate: bool = False
     router_bias: bool = False
+    latent_size: int | None = None
+    latent_norm: bool = False
     kind: Literal["moe"] = "moe"
 
     def __post_init__(self) -> None:
         if self.intermediate_size < 1 or self.experts < 1:
             raise ValueError("intermediate_size and experts must be at least 1")
+        if self.latent_size is not None and self.latent_size < 1:
+            raise ValueError("latent_size must be at least 1, or null")
         if not 1 <= self.experts_per_token <= self.experts:
             raise ValueError(
                 f"experts_per_token must be between 1 and experts ({self.experts}), "
@@ -123,55 +132,15 @@ class Stack(Record):
 
 
 @record
-class Source(Record):
-    """Where facts come from: what it supports, the reference, and its date."""
-
-    facts: tuple[str, ...]
-    ref: str
-    date: str | None = None
-
-
-@record
-class Artifact(Record):
-    """A published checkpoint of the model in another weight format.
-
-    A `gguf` repository holds several presets: `presets` names those known to be there.
-    """
-
-    format: str
-    hub_id: str
-    ref: str
-    date: str
-    presets: tuple[str, ...] = ()
-
-
-@record
-class PublishedCount(Record):
-    """A parameter count published by the maker or read from the files' headers.
-
-    `difference` is what it counts above (or below) the served parameters, and `why`.
-    """
-
-    parameters: int
-    counted: str
-    confidence: str
-    difference: int = 0
-    why: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.confidence not in ("exact", "rounded"):
-            raise ValueError(f"confidence is exact or rounded, not {self.confidence!r}")
-        if self.difference and not self.why:
-            raise ValueError("a difference to the served parameters needs its reason in why")
-
-
-@record
 class Model(Record):
     """A model as llmplan plans it. Parameters and KV bytes are computed, never stored.
 
     `context_tokens` null means no limit of its own (recurrent models, relative positions).
-    `rope_scaling` names the stretching that the checkpoint itself ships with. `path` is the
-    folder of a model read from its own files.
+    `rope_scaling` names the stretching that the checkpoint itself ships with. `native_parts`
+    gives the format of what a quantized checkpoint stores otherwise: by tensor class or name,
+    `@` and layers behind it where not all are meant (`attention@0-2`, `*@60`).
+    `path` is the folder of a model read from its own files. `guessed`: shapes read by the
+    usual keys of an architecture that is not known. `adapter` is served beside the weights.
     """
 
     id: str
@@ -201,8 +170,13 @@ class Model(Record):
     rope_scaling: str | None = None
     trust_remote_code: bool = False
     path: str | None = None
+    stored: StoredWeights | None = None
     published: PublishedCount | None = None
+    native_parts: Mapping[str, str] = field(default_factory=dict)
     artifacts: tuple[Artifact, ...] = ()
+    variants: tuple[Variant, ...] = ()
+    adapter: Adapter | None = None
+    guessed: bool = False
     notes: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
 
@@ -217,6 +191,8 @@ class Model(Record):
             raise ValueError("rope_theta must be above 0, or null")
         if not self.sources:
             raise ValueError("sources must name at least one reference")
+        if self.stored is not None and len(self.stored.layers) != len(self.main.layers):
+            raise ValueError("stored.layers must have one entry a layer")
 
     @property
     def main(self) -> Stack:
@@ -229,6 +205,13 @@ class Model(Record):
     def learned_positions(self) -> bool:
         """Whether positions are a trained table, which ends at the trained context."""
         return any(t.name == "position_embd" for t in self.tensors)
+
+    def parts_of(self, format: str) -> Mapping[str, str]:
+        """Return what a checkpoint of this format stores otherwise; empty where all is alike."""
+        if format == self.native_format:
+            return self.native_parts
+        published = (a.parts for a in self.artifacts if a.format == format)
+        return next(published, {})
 
     @property
     def is_moe(self) -> bool:
@@ -247,72 +230,3 @@ class Model(Record):
             for m in self.main.blocks[name].mixers
             if isinstance(m, Attention)
         ]
-
-
-_MIXERS = {t.__dataclass_fields__["kind"].default: t for t in MIXER_TYPES}  # type: ignore[attr-defined]
-
-
-def block_from_dict(data: Mapping[str, Any]) -> Block:
-    """Build a Block from trusted plain data (the compiled index)."""
-    mlp = data.get("mlp")
-    return Block(
-        mixers=tuple(_MIXERS[m["kind"]](**m) for m in data.get("mixers", ())),
-        mlp=None if mlp is None else (MoE if mlp["kind"] == "moe" else Mlp)(**mlp),
-        norms=data.get("norms", 2),
-        tensors=_tensors(data),
-    )
-
-
-def stack_from_dict(data: Mapping[str, Any] | None) -> Stack | None:
-    """Build a Stack from trusted plain data; `layers` holds `name` or `name*count` runs."""
-    if data is None:
-        return None
-    rest = {k: v for k, v in data.items() if k not in ("blocks", "layers", "tensors")}
-    return Stack(
-        blocks={name: block_from_dict(b) for name, b in data["blocks"].items()},
-        layers=expand_layers(data["layers"]),
-        tensors=_tensors(data),
-        **rest,
-    )
-
-
-def expand_layers(runs: Any) -> tuple[str, ...]:
-    """Expand `[a*2, {repeat: 3, layers: [b, a]}]` to one block name a layer.
-
-    >>> expand_layers(["dense*2", {"repeat": 2, "layers": ["local*2", "global"]}])
-    ('dense', 'dense', 'local', 'local', 'global', 'local', 'local', 'global')
-    """
-    names: list[str] = []
-    for run in runs:
-        if isinstance(run, Mapping):
-            names += list(expand_layers(run["layers"])) * int(run["repeat"])
-        else:
-            name, _, count = run.partition("*")
-            names += [name] * (int(count) if count else 1)
-    return tuple(names)
-
-
-def model_from_dict(data: Mapping[str, Any]) -> Model:
-    """Build a Model from trusted plain data (the compiled index)."""
-    rest = dict(data)
-    for key in ("decoder", "encoder", "vision", "draft"):
-        rest[key] = stack_from_dict(rest.get(key))
-    rest["tensors"] = _tensors(data)
-    rest["sources"] = tuple(
-        Source(tuple(s["facts"]), s["ref"], s.get("date")) for s in data["sources"]
-    )
-    rest["artifacts"] = tuple(
-        Artifact(**{**a, "presets": tuple(a.get("presets", ()))}) for a in data.get("artifacts", ())
-    )
-    if rest.get("published") is not None:
-        rest["published"] = PublishedCount(**rest["published"])
-    for key in ("aliases", "usual_for", "notes", "unverified"):
-        rest[key] = tuple(rest.get(key, ()))
-    return Model(**rest)
-
-
-def _tensors(data: Mapping[str, Any]) -> tuple[TensorShape, ...]:
-    return tuple(
-        TensorShape(t["name"], tuple(t["shape"]), t.get("linear", False))
-        for t in data.get("tensors", ())
-    )

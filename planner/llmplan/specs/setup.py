@@ -104,6 +104,20 @@ class Performance(NamedTuple):
         return as_dict(self)
 
 
+class Cost(NamedTuple):
+    """What the rented machines of a setup cost, on demand; `price_date` says how old that is."""
+
+    usd_per_hour: float
+    usd_per_million_output_tokens: float | None
+    provider: str
+    instance_type: str
+    price_date: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain data in the order of its fields."""
+        return as_dict(self)
+
+
 class Quality(NamedTuple):
     """What is known of the weight format's effect on quality."""
 
@@ -175,7 +189,7 @@ class Setup(Record):
     max_num_seqs: int
     performance: Performance = field(default_factory=Performance)
     quality: Quality | None = None
-    cost: None = None
+    cost: Cost | None = None
     launch: Launch | None = None
     warnings: tuple[Warning_, ...] = ()
     explanation: tuple[Term, ...] | None = None

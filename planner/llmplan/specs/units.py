@@ -12,6 +12,7 @@ _BYTES = {
     "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
     "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "k": 2**10, "m": 2**20, "g": 2**30,
 }  # fmt: skip
+_COUNTS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 _GROUPED = re.compile(r"\s*[0-9]{1,3}(,[0-9]{3})+\s*")
 _NUMBER = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*")
 MAX_TOKENS = 1 << 30
@@ -38,6 +39,15 @@ def parse_bytes(text: str | int) -> int:
     (4294967296, 1500000000)
     """
     return _parse(str(text), _BYTES, "a size", "4GiB or 4GB")
+
+
+def parse_count(text: str | int) -> int:
+    """Return a count of parameters from `7B`, `1.5b`, `350M` or `1T`.
+
+    >>> parse_count("7B"), parse_count("1.5b")
+    (7000000000, 1500000000)
+    """
+    return _parse(str(text), _COUNTS, "a count of parameters", "7B or 350M")
 
 
 def _parse(text: str, units: dict[str, int], what: str, example: str) -> int:

@@ -1,0 +1,102 @@
+"""What a request names, found: model and device with what is given for this run, and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from llmplan.errors import InputError
+from llmplan.specs.hardware import Accelerator
+from llmplan.specs.model import Model
+from llmplan.specs.setup import Warning_
+
+if TYPE_CHECKING:
+    from llmplan.specs.prices import Price
+
+HOST_UNUSED = "The host's memory counts for processors only: no weights are kept on the host here."
+
+
+class Asked(NamedTuple):
+    """A model and a device, the price of a named machine, the other options, what to say."""
+
+    model: Model
+    gpu: Accelerator
+    price: Price | None
+    options: dict[str, Any]
+    warnings: tuple[Warning_, ...]
+
+
+def asked(model: Model | str, gpu: Accelerator | str, options: Mapping[str, Any]) -> Asked:
+    """Return what a request names, with what `set`, `host_ram` and `host_bandwidth` say of it."""
+    rest = {k: v for k, v in options.items() if v is not None}
+    given, offline = _given(rest.pop("set", ())), bool(rest.pop("offline", False))
+    host = rest.pop("host_ram", None), rest.pop("host_bandwidth", None)
+    notes: list[str] = []
+    price = None
+    if isinstance(model, str):
+        model = _model(model, rest, notes, offline=offline)
+    if isinstance(gpu, str):
+        gpu, price = _gpu(gpu, rest, notes)
+    _check_types(model, gpu)
+    said = [Warning_("resolved_name", n) for n in notes]
+    if host != (None, None):
+        gpu = _with_host(gpu, *host)
+        said += [] if gpu.vendor == "cpu" else [Warning_("host_unused", HOST_UNUSED)]
+    if given:
+        from llmplan.specs.overrides import with_facts
+
+        model, gpu, sentences = with_facts(model, gpu, given)
+        said += [Warning_("overridden_fact", s) for s in sentences]
+    return Asked(model, gpu, price, rest, tuple(said))
+
+
+def _given(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return [f"{k}={v}" for k, v in value.items()]
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise InputError("set must be a list of fact=value, or a mapping of facts to values.")
+    return [str(v) for v in value]
+
+
+def _model(name: str, options: dict[str, Any], notes: list[str], *, offline: bool) -> Model:
+    from llmplan.catalog.resolve import find_model
+
+    found = find_model(name, offline=offline)
+    notes += [found.note] if found.note else []
+    if found.weight_format:
+        options.setdefault("weight_format", found.weight_format)
+    return found.model
+
+
+def _gpu(name: str, options: dict[str, Any], notes: list[str]) -> tuple[Accelerator, Price | None]:
+    from llmplan.catalog.resolve import find_gpu
+
+    found = find_gpu(name)
+    notes += [found.note] if found.note else []
+    if found.devices is not None:
+        options.setdefault("gpus", found.devices)
+    if found.node is None:
+        return found.gpu, None
+    from llmplan.catalog.offers import node_prices
+    from llmplan.specs.prices import cheapest
+
+    return found.gpu, cheapest(node_prices(found.node))
+
+
+def _with_host(gpu: Accelerator, host_ram: Any, host_bandwidth: Any) -> Accelerator:
+    from llmplan.specs.overrides import parse_rate, with_host
+    from llmplan.specs.units import parse_bytes
+
+    ram = parse_bytes(host_ram) if isinstance(host_ram, str) else host_ram
+    rate = parse_rate(host_bandwidth) if isinstance(host_bandwidth, str) else host_bandwidth
+    for name, value in (("host_ram", ram), ("host_bandwidth", rate)):
+        if value is not None and (isinstance(value, bool) or not 0 < value < 1 << 60):
+            raise InputError(f"{name} must be above 0 and finite.")
+    return with_host(gpu, ram, rate)
+
+
+def _check_types(model: object, gpu: object) -> None:
+    if not isinstance(model, Model):
+        raise InputError(f"The model must be a Model or a name, not {type(model).__name__}.")
+    if not isinstance(gpu, Accelerator):
+        raise InputError(f"The device must be an Accelerator or a name, not {type(gpu).__name__}.")
