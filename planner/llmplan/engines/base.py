@@ -279,9 +279,9 @@ def _fullest(
         left = budget - s.weights_bytes - overheads.total
         one, pool = s.request_bytes(context), pool_of(left)
         share = pool / one if one and pool > 0 else (float("inf") if pool > 0 else left)
-        rows.append((share, s.weights_bytes, one, pool))
-    _, weights, one, pool = min(rows)
-    return weights, one, pool
+        rows.append((share, -s.weights_bytes, one, pool))
+    _, weights, one, pool = min(rows)  # of equals the fullest
+    return -weights, one, pool
 
 
 def _longest(
