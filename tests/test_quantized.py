@@ -13,16 +13,17 @@ from hypothesis import strategies as st
 
 import llmplan
 from llmplan.errors import InputError
+from llmplan.memory.faults import model_faults
 from llmplan.memory.formats import weight_format
 from llmplan.memory.parameters import parameter_count
 from llmplan.memory.weights import weight_bytes
 from llmplan.sources.config_json import architecture_from_config
 from llmplan.sources.layers import layer_runs
-from llmplan.sources.quantized import known_methods, quantized_format
+from llmplan.sources.quantized import quantized_format
 from llmplan.sources.quantized_parts import excluded, regex_globs, wildcard
 from llmplan.sources.quantized_parts import layer_runs as runs
 from llmplan.specs.facts import Adapter
-from llmplan.specs.loading import expand_layers
+from llmplan.specs.loading import expand_layers, layer_numbers
 
 GROUP = {"type": "int", "num_bits": 4, "strategy": "group", "group_size": 128}
 LLAMA = {
@@ -93,8 +94,24 @@ def test_unknown_settings_are_refused_not_guessed(quant: dict[str, Any]) -> None
         quantized_format(quant)
 
 
-def test_each_method_is_tried_above() -> None:
-    assert {"awq", "gptq", "fp8", "modelopt", "compressed-tensors", "quark"} <= set(known_methods())
+@pytest.mark.parametrize("format", ["aqlm:2bpw", "higgs:4bpw", "exl3:4.25bpw"])
+def test_formats_of_an_average_are_planned(format: str) -> None:
+    quant = {"quant_method": "aqlm", "num_codebooks": 1, "nbits_per_codebook": 16}
+    model = replace(_model({**LLAMA, "quantization_config": quant}), native_format=format)
+    assert llmplan.fit(model, "l4").requested.weight_format == format
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        ("attentoin", "no tensor or class"),
+        ("attention@0-3000000000", "not written as"),
+        ("attention@0-99", "beyond the 4"),
+    ],
+)
+def test_parts_that_name_nothing_are_faults(part: str, expected: str) -> None:
+    model = replace(_model(LLAMA), native_parts={part: "fp8"})
+    assert any(expected in problem for _, problem in model_faults(model))
 
 
 @pytest.mark.parametrize(
@@ -110,8 +127,7 @@ def test_each_method_is_tried_above() -> None:
         ("nvidia--Qwen3.5-122B-A10B-NVFP4", dict.fromkeys(
             ("attention", "recurrent", "shared_experts"), "bf16")),
         # a mixed checkpoint: FP8 but for its MLPs
-        ("nvidia--Qwen3.6-27B-NVFP4", dict.fromkeys(
-            ("ffn_gate", "ffn_up", "ffn_down"), "nvfp4")),
+        ("nvidia--Qwen3.6-27B-NVFP4", {"mlp": "nvfp4"}),
         ("Qwen--Qwen3-235B-A22B-FP8", {}),
     ],
 )  # fmt: skip
@@ -169,7 +185,10 @@ def test_any_pattern_is_read_or_refused(pattern: str) -> None:
         assert all(where <= {0, 1, 2} for where in found.values())
 
 
-@pytest.mark.parametrize("bomb", ["(a+)+$", "(.*)*x", "a{1,99999}", "(" * 500, "(a|b)" * 40])
+@pytest.mark.parametrize(
+    "bomb",
+    ["(a+)+$", "(.*)*x", "a{1,99999}", "(" * 500, "(a|b)" * 40, "(a|b)" * 12 + "x" * 4000],
+)
 def test_explosive_patterns_are_refused(bomb: str) -> None:
     with pytest.raises(InputError):
         regex_globs(bomb)
@@ -182,9 +201,7 @@ def test_runs_of_layers_come_back(order: list[str]) -> None:
 
 @given(st.sets(st.integers(0, 99), min_size=1))
 def test_layer_lists_come_back(layers: set[int]) -> None:
-    from llmplan.memory.parts import parse_layers
-
-    assert parse_layers(runs(layers)) == layers
+    assert layer_numbers(runs(layers)) == layers
 
 
 def test_alpaca_lora_is_its_base_and_its_adapter() -> None:

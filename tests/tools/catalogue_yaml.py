@@ -28,6 +28,8 @@ def reference(text: str) -> str:
     return (
         re.sub(r"\(pages corpus; ?", "(", text)
         .replace(" (pages corpus)", "")
+        .replace("(docs corpus, ", "(")
+        .replace("(docs corpus: ", "(")
         .replace("; pages corpus)", ")")
         .replace(" ()", "")
     )

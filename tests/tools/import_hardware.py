@@ -204,6 +204,16 @@ def cpu_notes(d: Record) -> list[str]:
     ]
 
 
+def corrected(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry with what is known to be wrong mended; the old figure becomes a conflict."""
+    said = ADDITIONS["corrections"].get(entry["id"])
+    if said is None:
+        return entry
+    old = ", ".join(f"{k} {entry.get(k)}" for k in said["set"])
+    conflict = f"the collected facts said {old}; {said['why']}"
+    return entry | said["set"] | {"conflicts": [*entry.get("conflicts", ()), conflict]}
+
+
 def main(shared: Path) -> None:
     """Write hardware/<vendor>/, hardware/nodes/ and hardware/prices/."""
     folder = shared / "data/hardware"
@@ -224,7 +234,7 @@ def main(shared: Path) -> None:
         shutil.rmtree(ROOT / "hardware" / old, ignore_errors=True)
     for d in devices:
         target = ROOT / "hardware" / d["vendor"] / f"{d['id']}.yaml"
-        write(target, gpu_entry(shared, d), "../.schema.json")
+        write(target, corrected(gpu_entry(shared, d)), "../.schema.json")
     for entry in nodes:
         owner = (entry.get("reseller") or entry["provider"]).replace("/", "-")
         target = ROOT / "hardware/nodes" / owner / f"{entry['id']}.yaml"

@@ -36,6 +36,7 @@ from llmplan.specs.loading import model_from_dict
 __all__ = ["bare_model"]
 INPUT = ROOT / "tests/tools/catalogue"
 SUFFIXES = re.compile(r"[-_](instruct|chat|it|hf|bf16|base)(?=$|-v?\d|-hf|-bf16)", re.IGNORECASE)
+ENDING = re.compile(r"-(Instruct|Chat|it)(?=$|-)", re.IGNORECASE)
 QUANTIZED = re.compile(r"-(FP8-Static-PerTensor|FP8|NVFP4)$")
 
 
@@ -105,7 +106,12 @@ def named(r: Reading, names: dict[str, Any]) -> dict[str, Any]:
         "name": readable(tail),
         "family": re.split(r"[-_0-9.]", tail.lower())[0] or "other",
     }
-    return made | names.get(r.hub, {})
+    entry = made | names.get(r.hub, {})
+    ending = ENDING.search(tail)
+    if ending and f"{entry['id']}-{ending[1].lower()}" != tail.lower():
+        longer = f"{entry['id']}-{ending[1].lower()}"
+        entry["aliases"] = [*entry.get("aliases", ()), longer]
+    return entry
 
 
 def readable(tail: str) -> str:
@@ -126,6 +132,17 @@ def variant_of(r: Reading, names: dict[str, Any], artifacts: list[dict[str, Any]
     return variant | ({"artifacts": found} if found else {})
 
 
+STATED_CONTEXT = re.compile(r"its config states ([0-9,]+) tokens")
+
+
+def with_context(variant: dict[str, Any]) -> dict[str, Any]:
+    """Return a listed variant with the context that its note states."""
+    stated = STATED_CONTEXT.search(variant.get("note") or "")
+    said = {"context_tokens": int(stated[1].replace(",", ""))} if stated else {}
+    return {k: v for k, v in variant.items() if k != "ref"} | said | (
+        {"ref": variant["ref"]} if variant.get("ref") else {})  # fmt: skip
+
+
 def variants_of(
     group: list[Reading],
     names: dict[str, Any],
@@ -136,7 +153,7 @@ def variants_of(
     """Return the other checkpoints of a shape: those with a config, and those listed."""
     result = [variant_of(r, names, artifacts) for r in group[1:]]
     for r in group:
-        result += [v for v in given.get(r.hub, ()) if v.get("hub_id") not in known]
+        result += [with_context(v) for v in given.get(r.hub, ()) if v.get("hub_id") not in known]
     unique: dict[str, dict[str, Any]] = {}
     for v in result:
         unique.setdefault(normalise(v.get("hub_id") or v["name"]), v)
@@ -152,7 +169,8 @@ def quantized_artifacts(shared: Path, found: list[Reading]) -> list[dict[str, An
         base = by_tail.get(QUANTIZED.sub("", hub.partition("/")[2]).lower())
         if base is None or hub.endswith("hf_quant"):
             continue
-        config = {**base.config, **json.loads(file.read_text(encoding="utf-8"))}
+        shape = {k: v for k, v in base.config.items() if k != "quantization_config"}
+        config = {**shape, **json.loads(file.read_text(encoding="utf-8"))}
         beside = file.with_name(file.name.replace("_config.json", "_hf_quant_config.json"))
         if "quantization_config" not in config and beside.exists():
             config["quantization_config"] = json.loads(beside.read_text())["quantization"]

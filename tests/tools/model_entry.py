@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from catalogue_yaml import ROOT, TODAY, reference
 
 sys.path.insert(0, str(ROOT / "planner"))
@@ -19,14 +18,10 @@ from llmplan.memory.formats import weight_format
 from llmplan.memory.parameters import draft_parameter_count, parameter_count
 from llmplan.memory.tensors import model_tensors
 from llmplan.memory.weights import weight_bytes
+from llmplan.sources.architectures import ARCHITECTURES
 from llmplan.sources.config_json import context_tokens, rope_facts, text_config
 from llmplan.specs.loading import model_from_dict
 from llmplan.specs.model import Model, MoE
-
-ARCHITECTURES: dict[str, str] = yaml.safe_load(
-    (ROOT / "tests/tools/catalogue/architectures.yaml").read_text(encoding="utf-8")
-)
-"""model_type -> class, for configs that state none."""
 
 # Types whose code or tokenizer only the repository has: no class in transformers 5.23 nor in the
 # registry of vLLM 0.33.0; the Kimi and ChatGLM lines by vllm-project/recipes@8959cf6 (tokenizers).
@@ -113,7 +108,8 @@ def model_entry(
     entry: dict[str, Any] = {
         "id": name["id"], "name": name["name"], "family": name["family"], "hub_id": r.hub,
         "model_type": facts.pop("model_type"), "architecture": classes[0] or config["model_type"],
-        "license": config.get("_license"), "released": config.get("_release_date"),
+        "license": config.get("_license") or licence_of(r.hub),
+        "released": config.get("_release_date"),
         **facts,
     }  # fmt: skip
     if config["model_type"] in TRUST_REMOTE_CODE:
@@ -126,9 +122,11 @@ def model_entry(
     doubts += ["architecture"] if doubt else []
     notes += [doubt] if doubt else []
     notes += stated(config, model, entry, doubts)
-    if r.overrides.get("recalled"):
-        doubts.append("context")
-        notes.append("the source of the context was not opened when it was entered")
+    recalled = r.overrides.get("recalled")
+    if recalled:
+        named = ["context"] if recalled is True else recalled
+        doubts += named
+        notes.append(f"the source of the {', '.join(named)} was not opened when entered")
     notes += [a["note"] for a in artifacts if a["model"] == r.hub and a.get("note")]
     kept = kept_artifacts(r, artifacts)
     entry |= {"notes": list(dict.fromkeys(notes))} if notes else {}
@@ -168,8 +166,8 @@ def published_count(
         confidence = "exact"
     oracle = config.get("_params_oracle")
     doubt = f"shapes without a published count to compare: {confidence}"
-    if "estimate rejected" in confidence:
-        total = None
+    if "estimate rejected" in confidence or (total or 0) > 1.5 * ours:
+        total = None  # a list's guess, or bytes taken for parameters
     if not total:
         return None, doubt
     rounded = "rounded" in confidence or total % 1_000_000 == 0
@@ -179,7 +177,7 @@ def published_count(
         "confidence": "rounded" if rounded else "exact",
     }
     difference = total - ours
-    why = difference_reason(difference, model, confidence, id)
+    why = difference_reason(difference, model, config, id)
     more, draft = said.get("stored_more", 0), draft_parameter_count(model)
     if more and difference in (more, more + draft):
         why = said["because"] + ("; the MTP layers too" if difference != more else "")
@@ -196,9 +194,9 @@ def published_count(
     return record, f"the published count is not reproduced: {confidence}"
 
 
-def difference_reason(difference: int, model: Model, confidence: str, id: str) -> str | None:
+def difference_reason(difference: int, model: Model, config: dict[str, Any], id: str) -> str | None:
     """Return why the stored total differs from the parameters, None when it is not known."""
-    draft = draft_parameter_count(model)
+    draft, confidence = draft_parameter_count(model), config["_confidence"]
     routers = sum(
         b.mlp.experts for s in (model.decoder, model.draft) if s
         for b in (s.blocks[n] for n in s.layers) if isinstance(b.mlp, MoE)
@@ -215,9 +213,33 @@ def difference_reason(difference: int, model: Model, confidence: str, id: str) -
         return "the files also hold the MTP layers, kept apart here"
     if draft and difference == draft + routers:
         return "the files also hold the MTP layers, kept apart here, and router correction biases"
+    masks = len(model.main.layers) * (context_tokens(config) or 0) ** 2
+    if difference and difference == masks:
+        return "causal masks that the files hold beside the weights"
     if model.tied_embeddings and difference == model.vocab_size * model.main.hidden_size:
         return "the files hold the tied head a second time"
     return STORED_MORE.get(confidence)
+
+
+LICENCES = (
+    ("meta-llama/Llama-2", "llama2"), ("codellama/", "llama2"),
+    ("meta-llama/Meta-Llama-3-", "llama3"),
+    ("meta-llama/Llama-3.1", "llama3.1"), ("meta-llama/Meta-Llama-3.1", "llama3.1"),
+    ("meta-llama/Llama-3.2", "llama3.2"), ("meta-llama/Llama-3.3", "llama3.3"),
+    ("meta-llama/Llama-4", "llama4"), ("microsoft/Phi-3", "mit"), ("microsoft/phi-", "mit"),
+    ("EleutherAI/", "apache-2.0"), ("google-t5/", "apache-2.0"), ("google/flan-t5", "apache-2.0"),
+    ("google-bert/", "apache-2.0"), ("xai-org/grok-1", "apache-2.0"),
+    ("tiiuae/falcon-7b", "apache-2.0"),
+    ("tiiuae/falcon-40b", "apache-2.0"), ("bigscience/bloom", "bigscience-bloom-rail-1.0"),
+    ("bigscience/T0", "apache-2.0"), ("mistralai/Pixtral-12B", "apache-2.0"),
+    ("databricks/dbrx", "databricks-open-model-license"), ("databricks/dolly", "mit"),
+)  # fmt: skip
+"""Licences on the owners' model cards, where the list at hand has none (2026-11)."""
+
+
+def licence_of(hub: str) -> str | None:
+    """Return the licence of a release by the beginning of its Hub id."""
+    return next((licence for start, licence in LICENCES if hub.startswith(start)), None)
 
 
 def sources_of(r: Reading) -> list[dict[str, Any]]:

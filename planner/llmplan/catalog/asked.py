@@ -13,7 +13,10 @@ from llmplan.specs.setup import Warning_
 if TYPE_CHECKING:
     from llmplan.specs.prices import Price
 
-HOST_UNUSED = "The host's memory counts for processors only: no weights are kept on the host here."
+HOST_UNUSED = (
+    "The host's memory is not used here: --n-gpu-layers or --n-cpu-moe keep weights there."
+)
+OFFLOADS = ("n_gpu_layers", "n_cpu_moe")
 
 
 class Asked(NamedTuple):
@@ -40,8 +43,14 @@ def asked(model: Model | str, gpu: Accelerator | str, options: Mapping[str, Any]
     _check_types(model, gpu)
     said = [Warning_("resolved_name", n) for n in notes]
     if host != (None, None):
-        gpu = _with_host(gpu, *host)
-        said += [] if gpu.vendor == "cpu" else [Warning_("host_unused", HOST_UNUSED)]
+        gpu, ram = _with_host(gpu, *host)
+        if gpu.vendor == "cpu":
+            given_host = f"memory and bandwidth of the host of {gpu.id} are yours where given."
+            said.append(Warning_("overridden_fact", given_host))
+        used = gpu.vendor == "cpu" or any(rest.get(k) is not None for k in OFFLOADS)
+        said += [] if used else [Warning_("host_unused", HOST_UNUSED)]
+        if ram is not None and gpu.vendor != "cpu":
+            rest["host_ram"] = ram
     if given:
         from llmplan.specs.overrides import with_facts
 
@@ -83,7 +92,9 @@ def _gpu(name: str, options: dict[str, Any], notes: list[str]) -> tuple[Accelera
     return found.gpu, cheapest(node_prices(found.node))
 
 
-def _with_host(gpu: Accelerator, host_ram: Any, host_bandwidth: Any) -> Accelerator:
+def _with_host(
+    gpu: Accelerator, host_ram: Any, host_bandwidth: Any
+) -> tuple[Accelerator, int | None]:
     from llmplan.specs.overrides import parse_rate, with_host
     from llmplan.specs.units import parse_bytes
 
@@ -92,7 +103,7 @@ def _with_host(gpu: Accelerator, host_ram: Any, host_bandwidth: Any) -> Accelera
     for name, value in (("host_ram", ram), ("host_bandwidth", rate)):
         if value is not None and (isinstance(value, bool) or not 0 < value < 1 << 60):
             raise InputError(f"{name} must be above 0 and finite.")
-    return with_host(gpu, ram, rate)
+    return with_host(gpu, ram, rate), ram
 
 
 def _check_types(model: object, gpu: object) -> None:

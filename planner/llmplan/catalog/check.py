@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def expand(paths: list[Path]) -> list[Path]:
     found: dict[Path, Path] = {}
     for path in paths:
         for file in sorted(path.rglob("*.yaml")) if path.is_dir() else [path]:
-            found.setdefault(file.resolve(), file)
+            found.setdefault(Path(os.path.realpath(file)), file)
     return list(found.values())
 
 
@@ -80,6 +81,9 @@ def _names(
             places.append((("variants", i, "hub_id"), variant.hub_id))
         places += [(("variants", i, "aliases", j), a) for j, a in enumerate(variant.aliases)]
     for at, name in places:
+        if not normalise(name):
+            yield at, f"{name!r} is no name: it has neither letters nor digits", None
+            continue
         other = taken.setdefault((NAMESPACE.get(kind, kind), normalise(name)), path)
         if other != path:
             yield at, f"the name {name!r} is taken by {other}", "Remove one of them."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from llmplan.errors import InputError
 from llmplan.specs.model import Model
 
 
@@ -29,4 +30,12 @@ def with_stored_weights(model: Model, folder: Path) -> Model:
     checkpoint = read_checkpoint(folder)
     if not checkpoint.tensors:
         return model
-    return replace(model, stored=stored_weights(checkpoint.tensors, model, checkpoint.files))
+    stored = stored_weights(checkpoint.tensors, model, checkpoint.files)
+    empty = [i for i, size in enumerate(stored.layers) if not size]
+    if empty or not stored.embedding:
+        what = f"layer {empty[0]}" if empty else "the embedding"
+        raise InputError(
+            f"{folder}: its files hold no weights of {what}.",
+            "Finish the download, or give the config.json alone to plan by it.",
+        )
+    return replace(model, stored=stored)

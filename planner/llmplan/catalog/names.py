@@ -42,21 +42,24 @@ def entry_names(entry: Mapping[str, Any]) -> list[str]:
     """Return every name an entry goes by, Hub ids with and without their owner."""
     names = [entry["id"], *entry.get("aliases", ())]
     hubs = [entry.get("hub_id")]
-    hubs += [a["hub_id"] for a in entry.get("artifacts", ()) if a["format"] != "gguf"]
+    hubs += [a["hub_id"] for a in entry.get("artifacts", ())]
     for variant in entry.get("variants", ()):
         names += [variant["name"], *variant.get("aliases", ())]
-        hubs.append(variant.get("hub_id"))
+        hubs += [variant.get("hub_id"), *(a["hub_id"] for a in variant.get("artifacts", ()))]
     names += [n for hub in hubs if hub for n in dict.fromkeys((hub, hub.rpartition("/")[2]))]
     return names
 
 
-def group_table(entries: Iterable[Mapping[str, Any]], field: str) -> dict[str, list[str]]:
-    """Return normalised group name -> ids, for bare product names and usual checkpoints."""
+def group_table(
+    entries: Iterable[Mapping[str, Any]], fields: tuple[str, ...]
+) -> dict[str, list[str]]:
+    """Return normalised group name -> ids: usual checkpoints, product and drivers' names."""
     table: dict[str, list[str]] = {}
     for entry in entries:
-        value = entry.get(field) or ()
-        for name in [value] if isinstance(value, str) else value:
-            table.setdefault(normalise(name), []).append(entry["id"])
+        for name in (n for field in fields for n in entry.get(field) or ()):
+            ids = table.setdefault(normalise(name), [])
+            if entry["id"] not in ids:
+                ids.append(entry["id"])
     return table
 
 

@@ -53,6 +53,9 @@ def layered(first: Store, second: Store) -> Store:
     def header(kind: str) -> dict[str, Any]:
         front, back = first.header(kind), second.header(kind)
         merged = {k: {**back[k], **front[k]} for k in back if k != "entries"}
+        shared = front["groups"].keys() & back["groups"].keys()
+        both = {k: [*front["groups"][k], *back["groups"][k]] for k in shared}
+        merged["groups"] |= both if kind == "gpus" else {}  # a bare product name means them all
         places = {id: (second, place) for id, place in back["entries"].items()}
         places |= {id: (first, place) for id, place in front["entries"].items()}
         return {**merged, "entries": places}

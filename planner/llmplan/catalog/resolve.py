@@ -83,7 +83,11 @@ def _as_named(model: Model, name: str) -> FoundModel:
     if key == normalise(model.id) or is_named(model.hub_id or model.id):
         return FoundModel(model)
     for artifact in model.artifacts:
-        if is_named(artifact.hub_id) and artifact.format != "gguf":
+        if is_named(artifact.hub_id) and artifact.format == "gguf":
+            presets = ", ".join(artifact.presets) or "see its files"
+            note = f"{artifact.hub_id} is {model.name} in GGUF ({presets}): --engine llama.cpp."
+            return FoundModel(model, note)
+        if is_named(artifact.hub_id):
             return FoundModel(
                 model, f"{artifact.hub_id} is {model.name} in {artifact.format}.", artifact.format
             )
@@ -107,13 +111,20 @@ def _as_variant(model: Model, variant: Variant) -> FoundModel:
         model,
         name=variant.name,
         hub_id=variant.hub_id,
-        license=variant.license,
+        license=variant.license or _same_owner(model, variant),
         vocab_size=vocab,
+        context_tokens=variant.context_tokens or model.context_tokens,
         artifacts=variant.artifacts,
         published=None if vocab != model.vocab_size else model.published,
     )
     own = "" if vocab == model.vocab_size else f", but for a vocabulary of {vocab:,}"
     return FoundModel(served, f"{variant.name}{what}: same architecture as {model.name}{own}.")
+
+
+def _same_owner(model: Model, variant: Variant) -> str | None:
+    """Return the licence of the shape's own checkpoint where the same owner released both."""
+    owners = [(hub or "").partition("/")[0] for hub in (model.hub_id, variant.hub_id)]
+    return model.license if owners[0] and owners[0] == owners[1] else None
 
 
 def find_topic(name: str) -> Topic | None:

@@ -58,7 +58,12 @@ def gpu_of_node(node: Node) -> FoundGpu:
             f"Name the device with a count: {node.gpu}*2.",
         )
     if not store().has("gpus", node.gpu):
-        members = sorted(store().groups("gpus")[_key(node.gpu)])
+        members = sorted(store().groups("gpus").get(_key(node.gpu), ()))
+        if not members:
+            raise UnknownName(
+                f"The machine {node.id} names a device that is not known: {node.gpu[:60]!r}.",
+                "Add its YAML, or mend gpu in the machine's file.",
+            )
         raise AmbiguousName(
             f"The offer {node.id} does not say which {node.gpu} it has: {', '.join(members)}.",
             f"Name the device with a count: {members[-1]}*{node.gpu_count}.",

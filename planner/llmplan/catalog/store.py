@@ -166,7 +166,7 @@ def lazy_store(read_kind: Callable[[str], list[Plain]]) -> Store:
     return Store(header, lambda kind, id, place: by_id[kind][id])
 
 
-GROUPED_BY = {"models": "usual_for", "gpus": "products"}
+GROUPED_BY = {"models": ("usual_for",), "gpus": ("products", "driver_names")}
 UNNAMED = ("prices",)
 """Kinds whose entries are found by the id of what they belong to."""
 

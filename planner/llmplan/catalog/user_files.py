@@ -24,6 +24,12 @@ def model_from_path(name: str) -> Model:
     path = Path(name)
     if path.is_dir():
         path = _main_file(path)
+    adapter = path.parent / "adapter_config.json"
+    if path.name == "config.json" and adapter.exists() and not path.exists():
+        raise InputError(
+            f"{path.parent}: a LoRA adapter without its base.",
+            "Plan the model that base_model_name_or_path in adapter_config.json names.",
+        )
     if path.suffix in (".yaml", ".yml"):
         from llmplan.catalog.schema import validate_file
 
@@ -90,6 +96,7 @@ def parse_json(text: str, path: Path) -> dict[str, Any]:
         data = json.loads(text)
     except (ValueError, RecursionError) as e:
         reason = "nested too deep" if isinstance(e, RecursionError) else str(e)[:120]
+        reason = "a number of too many digits" if "integer string" in reason else reason
         raise CatalogFileError(f"{path}: not valid JSON: {reason}.", None) from None
     if not isinstance(data, dict):
         raise CatalogFileError(f"{path}: not a JSON object.", "Give a model's config.json.")
@@ -99,12 +106,13 @@ def parse_json(text: str, path: Path) -> dict[str, Any]:
 def model_from_config(config: dict[str, Any], path: Path) -> Model:
     """Return the model that a config.json describes."""
     from llmplan.catalog.schema import validate
+    from llmplan.sources.architectures import ARCHITECTURES
     from llmplan.sources.config_json import architecture_from_config, context_tokens, rope_facts
 
     _check_dimensions(config, path)
     try:
         architecture = architecture_from_config(config)
-    except (TypeError, ValueError, AttributeError, ZeroDivisionError, IndexError) as e:
+    except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError, MemoryError) as e:
         reason = " ".join(str(e).split())[:120]
         raise CatalogFileError(
             f"{path}: its values do not make a {str(config.get('model_type'))[:40]!r}: {reason}.",
@@ -112,7 +120,7 @@ def model_from_config(config: dict[str, Any], path: Path) -> Model:
         ) from None
     kind = str(config.get("model_type") or "unknown")[:100]
     listed = config.get("architectures")
-    classes = listed if isinstance(listed, list) and listed else [kind]
+    named = isinstance(listed, list) and listed and isinstance(listed[0], str) and listed[0]
     said = str(config.get("_name_or_path") or _called(path))
     name = "".join(c for c in said if c.isprintable())[:200] or "model"
     entry = {
@@ -122,7 +130,7 @@ def model_from_config(config: dict[str, Any], path: Path) -> Model:
         "hub_id": None,
         "path": str(path.resolve().parent),
         "model_type": kind,
-        "architecture": str(classes[0]),
+        "architecture": named or ARCHITECTURES.get(kind, kind),
         "license": None,
         "released": None,
         "context_tokens": context_tokens(config),

@@ -16,7 +16,7 @@ from llmplan.sources.layers import layer_runs
 from llmplan.specs.model import Model, Stack
 from llmplan.specs.record import Record, plain
 
-LEFT_OUT = ("stored", "path", "guessed", "adapter")
+LEFT_OUT = ("stored", "path", "adapter")
 """Facts of the files at hand, not of the architecture."""
 
 REVIEW = (

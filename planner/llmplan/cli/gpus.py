@@ -23,7 +23,7 @@ NODES_NAMED = 6
 
 selection = apply([
     option("--sort", "sort", "Sort by this: the most first, prices and power the least first.",
-           type=click.Choice(SORTS)),
+           env="gpus-sort", type=click.Choice(SORTS)),
     option("--vendor", "vendor", "Only this vendor: nvidia, amd, apple, intel ..."),
     option("--architecture", "architecture", "Only architectures whose name holds this."),
     option("--min-memory", "min_memory", "At least this much memory, e.g. 40GiB.", type=Size()),

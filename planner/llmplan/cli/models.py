@@ -12,7 +12,8 @@ from llmplan.cli.options import Count, Tokens, apply, complete_models, option, o
 SORTS = ("id", "size", "active", "context", "kv", "released")
 
 selection = apply([
-    option("--sort", "sort", "Sort by this.", type=click.Choice(SORTS), default="id"),
+    option("--sort", "sort", "Sort by this.", env="models-sort", type=click.Choice(SORTS),
+           default="id"),
     option("--family", "family", "Only this family: qwen, llama, gemma ..."),
     option("--min-size", "min_size", "At least this many parameters, e.g. 7B.", type=Count()),
     option("--max-size", "max_size", "At most this many parameters.", type=Count()),

@@ -6,6 +6,7 @@ with `@family`. An unknown model_type is refused here: what it would need is not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -76,8 +77,9 @@ def _unknown_architecture(config: Config) -> Plain:
     if not readable(text):
         said = config.get("model_type")
         what = "has no model_type" if said is None else f"has the unknown model_type {said!r:.40}"
+        missing = [k for k in NEEDED if not text.get(k)] or list(NEEDED)
         raise InputError(
-            f"This config.json {what}, and lacks the keys to guess from: {', '.join(NEEDED)}.",
+            f"This config.json {what}, and lacks what a guess needs: {', '.join(missing)}.",
             "Compare it with the published config.json.",
         )
     return guessed_record({**text, "model_type": config.get("model_type")})
@@ -90,12 +92,27 @@ MAX_NESTING = 16
 """Levels of nested configs read; published ones have five at most."""
 
 
+COUNTED = re.compile(r"^(num|n)_|_(size|head_dim|rank|heads|experts)$|^(vocab_size|d_model|d_ff)$")
+MAX_COUNT = 1 << 40
+"""Beyond any size or count in a model."""
+
+
+def _check_count(key: str, value: Any) -> None:
+    """Refuse what no size or count is, before arithmetic makes something enormous of it."""
+    listed = isinstance(value, list) and len(value) > MAX_LAYERS
+    huge = isinstance(value, (int, float)) and not abs(value) <= MAX_COUNT
+    if isinstance(value, (str, bool)) or listed or huge:
+        raise InputError(f"{key} of this config.json is no size or count: {str(value)[:40]!r}.")
+
+
 def _refuse_huge(config: Config, level: int = 0) -> None:
     if level > MAX_NESTING:
         raise InputError(f"This config.json is nested deeper than {MAX_NESTING} levels.")
     for key, value in config.items():
         if isinstance(value, Mapping):
             _refuse_huge(value, level + 1)
+        if COUNTED.search(key):
+            _check_count(key, value)
         counts = ("layer" in key and "per_layer" not in key) or key == "depth"
         counted = isinstance(value, int) and counts
         listed = isinstance(value, (list, str)) and ("layer" in key or "pattern" in key)
@@ -105,7 +122,8 @@ def _refuse_huge(config: Config, level: int = 0) -> None:
 
 def text_config(config: Config) -> Config:
     """Return the language model's part of a nested config."""
-    return {**config, **(config.get("text_config") or config.get("llm_config") or {})}
+    inner = config.get("text_config") or config.get("llm_config")
+    return {**config, **(inner if isinstance(inner, Mapping) else {})}
 
 
 OLD_NAMES = {
@@ -125,7 +143,7 @@ def usual_names(config: Config) -> Config:
         values = [config[o] for o in others if config.get(o) is not None]
         if config.get(name) is None and values:
             found[name] = values[0]
-    return {**config, **found}
+    return {k: v for k, v in {**config, **found}.items() if v is not None}
 
 
 CONTEXT_NAMES = (
@@ -134,6 +152,9 @@ CONTEXT_NAMES = (
 )  # fmt: skip
 """Keys that hold the longest context: the least of them counts, and `model_max_length` (Command R)
 goes before them all. Source: vLLM, ModelArchConfigConvertorBase.derive_max_model_len_and_key."""
+
+CLASS_CONTEXTS = {"gemma3": 131072, "gemma3_text": 131072}
+"""Contexts of configs that lean on their class's default. Source: transformers 5.23."""
 
 OFFSET_POSITIONS = ("roberta", "xlm-roberta", "mpnet")
 """Families whose table has rows that no token uses: positions start after the padding index."""
@@ -146,7 +167,7 @@ def context_tokens(config: Config) -> int | None:
     if type(text.get("model_max_length")) is int and text["model_max_length"] > 0:
         return int(text["model_max_length"])
     if not found:
-        return None
+        return CLASS_CONTEXTS.get(str(text.get("model_type")))
     limit, unused = int(min(found)), 0
     if text.get("model_type") in OFFSET_POSITIONS:
         padding = text.get("pad_token_id")

@@ -29,11 +29,6 @@ def method(*names: str) -> Callable[[Reader], Reader]:
     return add
 
 
-def known_methods() -> list[str]:
-    """Return the quantization methods that can be read."""
-    return sorted(_METHODS)
-
-
 def quantized_format(quant: Config) -> str:
     """Return the weight format of a quantization_config; InputError when it is not known."""
     name = quant.get("quant_method")

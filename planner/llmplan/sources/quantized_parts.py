@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from llmplan.errors import InputError
 from llmplan.sources.layers import block_layers
 from llmplan.sources.quantized import MODELOPT, compressed_scheme, listed_layers
+from llmplan.specs.loading import layer_numbers
 
 Config = Mapping[str, Any]
 UNQUANTIZED = "bf16"
@@ -120,11 +121,25 @@ Excluded = dict[str, set[int]]
 def excluded(patterns: Iterable[str], layers: int) -> Excluded:
     """Return tensors (or classes, or `*`) with the layers in which a pattern names them."""
     found: Excluded = {}
+    patterns = list(patterns)
+    if sum(p.startswith("re:") for p in patterns) > MAX_EXPRESSIONS:
+        raise InputError(f"The quantization_config has more than {MAX_EXPRESSIONS} patterns.")
     for count, pattern in enumerate(patterns):
         if count >= MAX_PATTERNS:
             raise InputError(f"The quantization_config lists more than {MAX_PATTERNS:,} modules.")
         for name, where in _matches(pattern, layers):
             found.setdefault(name, set()).update(where)
+    return _by_class(found)
+
+
+def _by_class(found: Excluded) -> Excluded:
+    """Return tensors by their class where every one of it is named in the same layers."""
+    for group in dict.fromkeys(GROUP_OF.values()):
+        tensors = [t for t, g in GROUP_OF.items() if g == group]
+        sets = [found.get(t) for t in tensors]
+        if sets[0] and all(s == sets[0] for s in sets):
+            found = {k: v for k, v in found.items() if k not in tensors}
+            found[group] = found.get(group, set()) | sets[0]
     return found
 
 
@@ -160,16 +175,22 @@ def _names(module: _Module, bare: str) -> tuple[str, ...]:
 
 def _regex_matches(text: str, layers: int) -> list[tuple[str, Iterable[int]]]:
     globs = regex_globs(text)
+    alike = not any(c.isdigit() for c in text)  # no layer is told from another
     found: list[tuple[str, Iterable[int]]] = []
     for module in MODULES:
         full = f"model.layers.{{}}.{module.path}"
-        where = [i for i in range(layers) if any(wildcard(g, full.format(i)) for g in globs)]
+        tried = range(1) if alike else range(layers)
+        where = [i for i in tried if any(wildcard(g, full.format(i)) for g in globs)]
+        where = list(range(layers)) if alike and where else where
         found += [(t, where) for t in module.tensors if where]
     return found
 
 
 _TOKEN = re.compile(r"\.\*|\\d\+|\[0-9\]\+|\\(.)|\(\??:?([\w|.\\*\-]*)\)|([\w.\-])|([\^$])")
-MAX_ALTERNATIVES = 4096
+MAX_ALTERNATIVES = 64
+MAX_PATTERN = 300
+MAX_EXPRESSIONS = 200
+"""Characters, alternatives and number of the `re:` patterns that are read."""
 
 
 def regex_globs(text: str) -> list[str]:
@@ -178,6 +199,8 @@ def regex_globs(text: str) -> list[str]:
     Names, `.*`, digits and one level of `(a|b)` are read, which is what tools write; anything
     else is refused, since a hostile expression could run for ever.
     """
+    if len(text) > MAX_PATTERN:
+        raise InputError("A pattern of the quantization_config is too long to be one.")
     globs, at = [""], 0
     while at < len(text):
         token = _TOKEN.match(text, at)
@@ -258,7 +281,7 @@ def held_parts(parts: Mapping[str, str], decoder: Mapping[str, Any]) -> dict[str
         latent_only = group == "attention" and name not in (group, *PLAIN)
         held = where.get("latent" if latent_only else group, set())
         if name == "*" or held:
-            whole = at and name != "*" and held <= layers_of(text)
+            whole = at and name != "*" and held <= layer_numbers(text)
             kept[name if whole else part] = form
     return kept
 
@@ -267,25 +290,20 @@ PLAIN = ("attn_q", "attn_k", "attn_v", "attn_output", "attn_gate", "attn_qkv")
 """Attention tensors that are not those of latent attention alone."""
 
 
+SOFTMAX = ("attention", "mla", "compressed_attention")
+"""Mixers whose matrices are of the class attention; those of the others are recurrent."""
+
+
 def block_groups(block: Mapping[str, Any]) -> set[str]:
     """Return the tensor classes that formats quantize in a block record; `latent` for MLA."""
     kinds = [m["kind"] for m in block.get("mixers", ())]
-    groups = {"attention" if k in ("attention", "mla") else "recurrent" for k in kinds}
+    groups = {"attention" if k in SOFTMAX else "recurrent" for k in kinds}
     groups |= {"latent"} if "mla" in kinds else set()
     mlp = block.get("mlp")
     if mlp:
         groups.add("experts" if mlp["kind"] == "moe" else "mlp")
         groups |= {"shared_experts"} if mlp.get("shared_experts_size") else set()
     return groups
-
-
-def layers_of(text: str) -> set[int]:
-    """Return the layers of `0-2,60`."""
-    found: set[int] = set()
-    for run in text.split(","):
-        first, _, last = run.partition("-")
-        found |= set(range(int(first), int(last or first) + 1))
-    return found
 
 
 def layer_runs(layers: set[int]) -> str:

@@ -32,6 +32,8 @@ def unusual_key(config: Config) -> str | None:
 
 def readable(config: Config) -> bool:
     """Return whether a config says enough to be taken for a decoder."""
+    if "dim" in config and config.get("model_type") is None:
+        return False  # params.json of Mistral and Meta, whose hidden_dim is the feed-forward width
     return all(type(config.get(k)) is int and config[k] > 0 for k in NEEDED)
 
 

@@ -71,7 +71,8 @@ class Adapter(Record):
 class Variant(Record):
     """Another checkpoint of the same shapes: a base, a fine-tune, a repack, an adapter.
 
-    `note` says in a few words what it is. `vocab_size` stands where its vocabulary differs.
+    `note` says in a few words what it is. `vocab_size` and `context_tokens` stand where its own
+    differ.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Variant(Record):
     note: str | None = None
     aliases: tuple[str, ...] = ()
     vocab_size: int | None = None
+    context_tokens: int | None = None
     adapter: Adapter | None = None
     artifacts: tuple[Artifact, ...] = ()
     ref: str | None = None

@@ -52,6 +52,25 @@ def expand_layers(runs: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
+MAX_LAYER = 4096
+
+
+def layer_numbers(text: str) -> frozenset[int]:
+    """Return the layers of `0-2,60`; ValueError when it is not written so.
+
+    >>> sorted(layer_numbers("0-2,60"))
+    [0, 1, 2, 60]
+    """
+    found: set[int] = set()
+    for run in text.split(","):
+        first, _, last = run.partition("-")
+        end = int(last or first)
+        if not 0 <= int(first) <= end < MAX_LAYER:
+            raise ValueError(f"{text[:40]!r} is no list of layers")
+        found |= set(range(int(first), end + 1))
+    return frozenset(found)
+
+
 def model_from_dict(data: Mapping[str, Any]) -> Model:
     """Build a Model from trusted plain data (the compiled index)."""
     rest = dict(data)

@@ -112,7 +112,7 @@ def with_host(gpu: Accelerator, host_ram_bytes: int | None, bandwidth: float | N
         return gpu
     if host_ram_bytes is not None:
         gib = host_ram_bytes / GIB
-        gpu = replace(gpu, memory_gib=gib, usable_memory_gib=gib, usable_memory_note="yours")
+        gpu = replace(gpu, memory_gib=gib, usable_memory_gib=gib, usable_memory_note="it is yours")
     if bandwidth is not None:
         gpu = replace(gpu, memory_bandwidth_gb_per_s=bandwidth / 1e9)
     return gpu
@@ -142,6 +142,8 @@ def _changed(record: _T, field: str, text: str) -> _T:
         changes: dict[str, Any] = {field: _value(field, text)}
         if field == "memory_gib":
             changes |= {"usable_memory_gib": None, "usable_memory_note": None}
+        if field == "usable_memory_gib":
+            changes["usable_memory_note"] = "it is yours"
         return replace(record, **changes)
     except ValueError as e:
         raise InputError(f"{field}={text[:40]}: {e}.") from None
@@ -149,7 +151,7 @@ def _changed(record: _T, field: str, text: str) -> _T:
 
 def _value(field: str, text: str) -> Any:
     if field.endswith("_gib"):
-        plain = text.replace(".", "", 1).isdecimal()
+        plain = text.isascii() and text.replace(".", "", 1).isdecimal()
         return float(text) if plain else parse_bytes(text) / GIB
     if field.endswith("_gb_per_s"):
         return _quantity(text, RATES, "a bandwidth", "2TB/s")

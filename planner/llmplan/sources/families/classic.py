@@ -101,9 +101,9 @@ def persimmon(c: Config) -> Plain:
 def bloom(c: Config) -> Plain:
     """BLOOM: ALiBi, biases, a norm after the embedding, tied head."""
     hidden = c.get("hidden_size") or c["n_embed"]
-    shape = {"num_attention_heads": c["n_head"], "hidden_size": hidden}
+    shape = {"num_attention_heads": c["num_attention_heads"], "hidden_size": hidden}
     mixer = attention(shape, qkv_bias=True, o_bias=True, fused_qkv=True)
-    layers = _layers(c["n_layer"], mixer, _plain(4 * hidden, bias=True))
+    layers = _layers(c["num_hidden_layers"], mixer, _plain(4 * hidden, bias=True))
     norm = [
         {"name": "token_embd_norm", "shape": [hidden]},
         {"name": "token_embd_norm.bias", "shape": [hidden]},

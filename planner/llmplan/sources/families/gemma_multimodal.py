@@ -17,7 +17,7 @@ def gemma3(c: Config) -> Plain:
     h = v["hidden_size"]
     after = [
         tensor("mm.soft_emb_norm", h),
-        tensor("mm.input_projection", t["hidden_size"], h),
+        tensor("mm.input_projection", t.get("hidden_size", 2304), h),
     ]
     return {**gemma3_text(t), "vision": siglip(v, after)}
 

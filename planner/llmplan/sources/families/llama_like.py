@@ -7,6 +7,7 @@ from llmplan.sources.config_json import (
     attention,
     dense,
     family,
+    known,
     own_heads,
     record,
     stack,
@@ -78,9 +79,22 @@ def gemma2(c: Config) -> Plain:
 
 @family("gemma3_text")
 def gemma3_text(c: Config) -> Plain:
-    """Gemma 3 text: five sliding layers to one full, per-head QK norms, four norms a layer."""
-    alternating = {"sliding_window_pattern": 6, **c}
-    return record(c, decoder(alternating, norms=4, qk_norm="per_head"), tied=True)
+    """Gemma 3 text: five sliding layers to one full, per-head QK norms, four norms a layer.
+
+    Defaults: transformers 5.23 Gemma3TextConfig, which the published configs lean on.
+    """
+    c = known(
+        c, vocab_size=262208, hidden_size=2304, intermediate_size=9216, num_hidden_layers=26,
+        num_attention_heads=8, num_key_value_heads=4, head_dim=256, sliding_window=4096,
+        sliding_window_pattern=6,
+    )  # fmt: skip
+    result = record(c, decoder(c, norms=4, qk_norm="per_head"), tied=True)
+    if not c.get("use_bidirectional_attention"):
+        return result
+    encoder = result.pop("decoder")  # EmbeddingGemma
+    for block in encoder["blocks"].values():
+        block["mixers"] = [m | {"causal": False} for m in block["mixers"]]
+    return result | {"encoder": encoder, "head": False}
 
 
 @family("olmo2")
