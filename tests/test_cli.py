@@ -79,7 +79,7 @@ def test_screen_tells_the_story(cli: Cli) -> None:
         ((*FIT, "--context", "0"), 2),
         ((*FIT, "--quant", "int3.7"), 2),
         ((*FIT, "--kv-dtype", "none"), 2),
-        ((*FIT, "--engine", "sglang"), 2),
+        ((*FIT, "--engine", "no-such-engine"), 2),
         ((*FIT, "--engine-version", "0.0.1"), 2),
         ((*FIT, "--gpu-memory-utilization", "1.5"), 2),
         ((*FIT, "--kv-cache-memory-bytes", "-4"), 2),

@@ -1,5 +1,14 @@
 #!/usr/bin/env bash
-# Set up the peers that `pytest -m peer` compares with: transformers on torch's meta device.
-# Run inside the environment of the tests. Where a CPU-only torch is wanted, install it before.
+# Set up the peers that `pytest -m peer` compares with, inside the environment of the tests:
+#   bash tests/peers/setup.sh             transformers on torch's meta device (the default)
+#   bash tests/peers/setup.sh llama-cpp   llama.cpp on the CPU (builds for some minutes)
+# Where a CPU-only torch is wanted, install it before.
 set -euo pipefail
-pip install torch "transformers>=5.20"
+case "${1:-transformers}" in
+transformers) pip install torch "transformers>=5.20" ;;
+llama-cpp) pip install "llama-cpp-python==0.3.36" "gguf>=0.19" ;;
+*)
+    echo "unknown peer: $1 (transformers, llama-cpp)" >&2
+    exit 2
+    ;;
+esac

@@ -27,7 +27,7 @@ def command(
     """Tell whether MODEL runs on this hardware, with how much room, and the best setups there.
 
     MODEL is an id, an alias, a Hub id, or a path to a YAML or config.json.
-    Exit code 0: at least one setup fits; 1: none does; 2: wrong input.
+    Exit code 0: at least one setup fits and can be started; 1: none does; 2: wrong input.
 
     Example: llmplan fit mixtral-8x7b --gpu a100-40g
     """
@@ -35,7 +35,8 @@ def command(
 
     answer = llmplan.fit(model, gpu, offline=offline, **given)
     click.echo(_render(answer, "json" if as_json else format, quiet))
-    return 0 if answer.setups or answer.requested.fits else 1
+    asked = answer.requested
+    return 0 if answer.setups or (asked.fits and asked.supported) else 1
 
 
 def _render(answer: Any, format: str, quiet: bool) -> str:

@@ -45,7 +45,8 @@ class Size(click.ParamType[int]):
 
 def option(name: str, field: str, help: str, **rest: Any) -> Decorator:
     """Return a click option that also reads LLMPLAN_<NAME>."""
-    env = "LLMPLAN_" + name.removeprefix("--").upper().replace("-", "_")
+    name_only = rest.pop("env", name.partition("/")[0])
+    env = "LLMPLAN_" + name_only.removeprefix("--").upper().replace("-", "_")
     return click.option(name, field, help=help, envvar=env, show_envvar=False, **rest)
 
 
@@ -83,6 +84,13 @@ planning_options = apply([
     option("--block-size", "block_size", "Tokens of a KV block.", type=int),
     option("--kv-cache-memory-bytes", "kv_cache_memory_bytes", "KV pool, given outright.",
            type=Size()),
+    option("--n-gpu-layers", "n_gpu_layers", "Layers on the devices, the rest on the host.",
+           type=int),
+    option("--n-cpu-moe", "n_cpu_moe", "Layers whose experts stay on the host.", type=int),
+    option("--enforce-eager/--no-enforce-eager", "enforce_eager", "No CUDA graphs.",
+           default=None),
+    option("--flash-attention/--no-flash-attention", "flash_attention",
+           "Flash attention in llama.cpp.", default=None),
     option("--host-ram", "host_ram", "Memory of the host, e.g. 256GiB: that of a processor.",
            type=Size()),
     option("--host-bandwidth", "host_bandwidth", "Its bandwidth, e.g. 200GB/s."),

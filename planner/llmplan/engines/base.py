@@ -98,6 +98,8 @@ class Plan(NamedTuple):
     max_num_seqs: int
     terms: tuple[Term, ...]
     warnings: tuple[Warning_, ...]
+    shortage: str | None = None
+    """What else is too small, where it is not the device: one sentence."""
 
 
 class Engine(ABC):
@@ -156,6 +158,14 @@ class Engine(ABC):
     @abstractmethod
     def plan(self, request: Request) -> Plan:
         """Return the memory of the fullest device, the KV pool and what it holds."""
+
+    def printed(self, request: Request, plan: Plan) -> dict[str, float]:
+        """Return what the engine prints at start-up, by the names of measurements/ [base units]."""
+        return {}
+
+    def offload_remedy(self, request: Request) -> str | None:
+        """Return the smallest part to keep on the host that makes a request fit, or None."""
+        return None
 
     @abstractmethod
     def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
@@ -255,14 +265,15 @@ def explained(
 ) -> tuple[Term, ...]:
     """Return the terms of the explanation, weights and one request's KV cache in front."""
     fmt, kv, p = request.weights, request.kv, request.parallel
+    basis = "assumed" if request.model.guessed else "exact"
     split = f"tp {p.tp}, pp {p.pp}, dp {p.dp}, ep {p.ep}"
     context = f"one request of {request.context_tokens:,} tokens in {kv.name}"
     stored = request.model.stored
     read = stored is not None and stored.format == fmt.name
     return (
         Term("weights", weights, f"tensor by tensor in {fmt.name}, fullest device of {split}",
-             "exact", f"headers of {request.model.path}" if read else fmt.source),
-        Term("KV cache", one, f"{context}, as the engine pages it", "exact", kv.source),
+             basis, f"headers of {request.model.path}" if read else fmt.source),
+        Term("KV cache", one, f"{context}, as the engine pages it", basis, kv.source),
         *terms,
     )  # fmt: skip
 

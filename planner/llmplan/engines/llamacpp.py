@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from math import ceil
+from dataclasses import replace
 
-from llmplan.engines.base import (
-    Engine,
-    Overheads,
-    Plan,
-    Request,
-    Stage,
-    extension_error,
-    solve,
-    word,
-)
+from llmplan.engines.base import Engine, Overheads, Plan, Request, extension_error, solve, word
 from llmplan.engines.llama_cpp_architectures import ARCHITECTURES, GGUF_ARCHITECTURES
+from llmplan.engines.llama_cpp_memory import (
+    Placement,
+    compute_buffer_bytes,
+    flash,
+    host_bytes,
+    micro_batch,
+    place,
+    slot_bytes,
+    stages,
+)
+from llmplan.engines.llama_cpp_versions import NEWEST, Rules, build_on, check, rules_of
 from llmplan.memory.formats import WEIGHT_FORMATS
-from llmplan.memory.kv_cache import cached_layers, request_bytes
-from llmplan.memory.mixers import Cache
-from llmplan.memory.weights import WeightBytes, weight_bytes
+from llmplan.memory.weights import weight_bytes
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import GIB, Accelerator
-from llmplan.specs.model import Model
-from llmplan.specs.setup import Launch, Parallelism, Term, Warning_
+from llmplan.specs.model import Model, MoE
+from llmplan.specs.setup import Launch, Limits, Parallelism, Term, Warning_
+from llmplan.specs.units import gib
 
 FIT_MARGIN_BYTES = 1024 * 1024 * 1024
 """Memory that --fit leaves free on each device (--fit-target 1024 MiB).
 Source: llama.cpp common.h fit_params_target at 0c1e57098 (2026-10-01)."""
 
-MICRO_BATCH = 512
-"""Tokens of one micro-batch by default (-ub). Source: llama.cpp common.h at 0c1e57098."""
-
-CONTEXT_PADDING = 256
-"""Cells to which the KV cache is padded (GGML_PAD). Source: llama-context.cpp at 0c1e57098."""
-
-COMPUTE_MARGIN_BYTES = 32 * 1024 * 1024
-"""What the compute buffer takes beside the logits of a micro-batch with flash attention.
-Source: 8-45 MiB over logged buffers, engine memory rules of 2026-11 (calibrated)."""
+BATCH = 2048
+"""Tokens handed to the graph at once by default (-b). Source: llama.cpp common.h at 0c1e57098."""
 
 CUDA_CONTEXT_BYTES = 0.45 * GIB
 """Memory of the CUDA context of one process.
@@ -44,9 +38,6 @@ Source: 0.3-0.6 GiB before any allocation in start-up logs, engine memory rules 
 
 MAX_SLOTS = 256
 """Most sequences of one context (LLAMA_MAX_SEQ). Source: llama-cparams.h at 0c1e57098."""
-
-STATE_BYTES = 4
-"""Bytes of a recurrent or convolution state element. Source: llama-memory-recurrent.cpp (F32)."""
 
 FORMATS = (
     "gguf:F16", "gguf:Q8_0", "gguf:Q6_K", "gguf:Q5_K_M", "gguf:Q4_K_M", "gguf:IQ4_XS",
@@ -61,18 +52,47 @@ VENDORS = ("nvidia", "amd", "apple", "intel", "cpu", "huawei", "mthreads")
 """Vendors with a backend: CUDA, ROCm, Metal, SYCL and Vulkan (Xe alone), CPU, CANN, MUSA.
 Source: llama.cpp docs/build.md at 0c1e57098."""
 
+KV_UNQUANTIZED_BITS = 16
+"""Bits of a value below which flash attention is needed. Source: llama-context.cpp, 0c1e57098."""
+
 MIN_CUDA_CAPABILITY = 5.0
 """Lowest CUDA capability of the stock builds. Source: ggml-cuda CMakeLists.txt at 0c1e57098."""
 
+SETTINGS = ("max_num_seqs", "max_num_batched_tokens", "flash_attention", "n_gpu_layers",
+            "n_cpu_moe", "host_ram")  # fmt: skip
+"""Limits that llama-server has a flag for (-np, -ub, -fa, -ngl, --n-cpu-moe), or that bound it."""
+
 
 class LlamaCpp(Engine):
-    """llama.cpp's server with all layers on the devices."""
+    """llama.cpp's server, with all layers on the devices where nothing else is asked."""
 
     name = "llama.cpp"
-    versions = ("0c1e57098",)
+    versions: tuple[str, ...] = (NEWEST,)
     batches_continuously = False
     smaller_kv = "q8_0"
     has_tensor_parallel = False
+
+    def check_version(self, version: str | None) -> str:
+        """Return a build (`b3609`, `3609`) or the newest state; anything else is refused."""
+        return NEWEST if version is None else check(version, self.name)
+
+    def version_on(self, date: str) -> str:
+        """Return the build whose rules held on a day (2024-05-13)."""
+        return build_on(date)
+
+    def rules(self, request: Request) -> Rules:
+        """Return the memory rules of the request's build."""
+        return rules_of(request.version)
+
+    def slots(self, request: Request) -> int:
+        """Return the most slots that are reserved: as asked, else as many as fit [sequences]."""
+        asked = request.limits.max_num_seqs or request.workload.concurrency
+        return min(asked or MAX_SLOTS, MAX_SLOTS)
+
+    def budget(self, request: Request) -> int:
+        """Return what the engine may take of a device: all but the margin of --fit [bytes]."""
+        margin = FIT_MARGIN_BYTES if self.rules(request).fit else 0
+        return request.device_bytes - margin
 
     def native_format(self, model: Model, gpu: Accelerator) -> str:
         """Return 16-bit GGUF, or MXFP4 where the checkpoint ships in it."""
@@ -115,11 +135,21 @@ class LlamaCpp(Engine):
         extension = extension_error(request)
         if extension:
             return extension
-        unknown = [name for name, value in request.limits._asdict().items() if value is not None]
+        return self._without_setting(request)
+
+    def _without_setting(self, request: Request) -> str | None:
+        limits = request.limits
+        unknown = [name for name, value in limits._asdict().items()
+                   if value is not None and name not in SETTINGS]  # fmt: skip
         if unknown:
-            return f"llama.cpp has no setting like {', '.join(unknown)}."
-        if request.kv.name not in KV_KNOWN:
-            return f"llama.cpp has no {request.kv.name} KV cache."
+            return f"{self.name} has no setting like {', '.join(unknown)}."
+        key, _, value = request.kv.name.partition("/V:")
+        if any(part.removeprefix("K:") not in KV_KNOWN for part in (key, value or key)):
+            return f"{self.name} has no {request.kv.name} KV cache."
+        if request.kv.value_bits < KV_UNQUANTIZED_BITS and not flash(request, self.rules(request)):
+            return f"{self.name} needs flash attention for values in {request.kv.name}."
+        if limits.n_cpu_moe and not _has_experts(request.model):
+            return f"{request.model.id} has no experts to keep on the host."
         return None
 
     def illegal(self, model: Model, weights: WeightFormat, parallel: Parallelism) -> str | None:
@@ -139,25 +169,97 @@ class LlamaCpp(Engine):
 
     def plan(self, request: Request) -> Plan:
         """Return model, KV and compute buffers of the fullest device."""
-        budget = request.device_bytes - FIT_MARGIN_BYTES
-        overheads = _overheads(request)
-        return solve(
+        rules = self.rules(request)
+        placement, slots = place(request, rules), self.slots(request)
+        if not rules.slots_apart:  # a micro-batch sees all slots: their number comes first
+            slots = request.limits.max_num_seqs or request.workload.concurrency or 1
+        overheads = self._overheads(request, rules, placement, slots)
+        plan = solve(
             request,
-            _stages(request),
+            stages(request, rules, placement),
             overheads,
-            budget=budget,
+            budget=self.budget(request),
             pool_of=lambda left: left,
-            slots=request.workload.concurrency or MAX_SLOTS,
-            terms=_terms(request, overheads),
+            slots=slots,
+            sequences=(request.workload.concurrency or 1) if request.model.decoder else 1,
+            terms=self._terms(request, overheads),
         )
+        held = max(1, int(plan.kv_cache.max_concurrency))
+        return _with_host(request, plan, host_bytes(request, rules, placement, held))
+
+    def printed(self, request: Request, plan: Plan) -> dict[str, float]:
+        """Return the sums of the buffers that the log names, and the largest compute buffer.
+
+        A log is that of one context with as many sequences as asked for, one if none is.
+        """
+        rules = self.rules(request)
+        placement, slots = place(request, rules), request.workload.concurrency or 1
+        layers = range(len(request.model.main.layers))
+        tokens = request.context_tokens
+        cached = slot_bytes(request, rules, tokens, layers, states=False)
+        cached = cached or slot_bytes(request, rules, tokens, layers)
+        outputs = slots if rules.few_outputs else micro_batch(request)
+        return {
+            "gguf_model_size": weight_bytes(request.model, request.weights).text,
+            "gguf_kv_buffer": slots * cached,
+            "gguf_compute_buffer": compute_buffer_bytes(
+                request, rules, placement, outputs=outputs, slots=slots
+            ),
+        }
+
+    def offload_remedy(self, request: Request) -> str | None:
+        """Return the fewest experts or layers on the host that make a request fit, or None."""
+        if request.limits.host_ram is None:
+            return None
+        layers = len(request.model.main.layers)
+        if _has_experts(request.model):
+            for count in range(1, layers + 1):
+                if self._fits_with(request, request.limits._replace(n_cpu_moe=count)):
+                    return f"the experts of {count} layers on the host (--n-cpu-moe {count})"
+        for count in range(layers, 0, -1):
+            if self._fits_with(request, request.limits._replace(n_gpu_layers=count)):
+                return (
+                    f"{count} of {layers + 1} layers on the device, the rest on the host "
+                    f"(--n-gpu-layers {count})"
+                )
+        return None
+
+    def _fits_with(self, request: Request, limits: Limits) -> bool:
+        return self.plan(replace(request, limits=limits)).fits
+
+    def _overheads(
+        self, request: Request, rules: Rules, placement: Placement, slots: int
+    ) -> Overheads:
+        outputs = slots if rules.few_outputs else micro_batch(request)
+        compute = compute_buffer_bytes(request, rules, placement, outputs=outputs, slots=slots)
+        runtime = CUDA_CONTEXT_BYTES if request.gpu.vendor in ("nvidia", "amd") else 0.0
+        return Overheads(compute, 0.0, runtime)
+
+    def _terms(self, request: Request, overheads: Overheads) -> tuple[Term, ...]:
+        logged = "calibrated" if request.gpu.vendor == "nvidia" else "transferred"
+        rules, budget = self.rules(request), self.budget(request)
+        kept = request.device_bytes - budget
+        on = "on" if flash(request, rules) else "off"
+        return (
+            Term("budget", budget, f"usable memory - {kept >> 20} MiB kept free",
+                 "exact" if request.gpu.usable_memory_observed else "assumed",
+                 f"{self.name} {request.version}"),
+            Term("compute buffer", overheads.activation_peak,
+                 f"widest point of a graph of {micro_batch(request)} tokens, flash attention {on}",
+                 logged, f"start-up logs of 2024-05 to 2025-07; rules of {rules.source}"),
+            Term("runtime", overheads.runtime, "context of one process (none off CUDA and ROCm)",
+                 logged if overheads.runtime else "assumed",
+                 "0.3-0.6 GiB in start-up logs, engine memory rules of 2026-11"),
+        )  # fmt: skip
 
     def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
         """Return the `llama-server` line."""
         slots = max(1, int(plan.kv_cache.max_concurrency))
         source, urls, warnings = _file(request)
-        words = ["llama-server", *source, "-ngl", "999"]
+        words = ["llama-server", *source, *_offload_flags(request)]
         if request.model.decoder:
-            words += ["-c", str(request.context_tokens * slots), "-np", str(slots), "-fa", "on"]
+            words += ["-c", str(request.context_tokens * slots), "-np", str(slots)]
+            words += _flash_flags(request, self.rules(request))
         else:
             words.append("--embedding")
         if request.extension_factor > 1:
@@ -165,100 +267,45 @@ class LlamaCpp(Engine):
             words += ["--rope-scaling", "yarn", "--rope-scale", str(request.extension_factor)]
             words += ["--yarn-orig-ctx", trained]
         if request.kv.name not in ("fp16",):
-            words += ["-ctk", request.kv.name, "-ctv", request.kv.name]
+            key, _, value = request.kv.name.partition("/V:")
+            names = [n.removeprefix("K:").replace("fp16", "f16") for n in (key, value or key)]
+            words += ["-ctk", names[0], "-ctv", names[1]]
         if request.parallel.pp > 1:
             words += ["-sm", "layer"]
         adapter, more = _adapter(request)
         return Launch(" ".join([*words, *adapter]), urls), (*warnings, *more)
 
 
-def _overheads(request: Request) -> Overheads:
-    vocabulary = request.model.vocab_size if request.model.head else 0
-    compute = vocabulary * MICRO_BATCH * 4 + COMPUTE_MARGIN_BYTES
-    runtime = CUDA_CONTEXT_BYTES if request.gpu.vendor in ("nvidia", "amd") else 0.0
-    return Overheads(compute, 0.0, runtime)
+def _has_experts(model: Model) -> bool:
+    return any(isinstance(b.mlp, MoE) for b in model.main.blocks.values())
 
 
-def padded_cells(tokens: int) -> int:
-    """Return the KV cells of a slot: the context rounded up to 256.
-
-    >>> padded_cells(1000)
-    1024
-    """
-    return ceil(tokens / CONTEXT_PADDING) * CONTEXT_PADDING
-
-
-def _kept(cache: Cache, tokens: int) -> float:
-    cells = padded_cells(tokens)
-    if not cache.limit:
-        return float(cells)
-    return float(min(cells, padded_cells(cache.limit + MICRO_BATCH)))
+def _with_host(request: Request, plan: Plan, on_host: float) -> Plan:
+    """Return the plan, which does not fit where the host cannot hold its part."""
+    limits = request.limits
+    if limits.host_ram is None or on_host <= limits.host_ram:
+        return plan
+    shortage = f"{gib(on_host)} stay on the host, which has {gib(limits.host_ram)}."
+    return plan._replace(fits=False, shortage=shortage)
 
 
-def device_layers(layers: int, devices: int) -> list[int]:
-    """Return the layers of each of several equal devices; the output counts as one more.
-
-    Source: llama.cpp src/llama-model.cpp load_tensors at 0c1e57098 (upper bound over shares).
-    The log of Llama-3-70B on two devices has 41 and 39 layers.
-
-    >>> device_layers(80, 2), device_layers(32, 4)
-    ([41, 39], [9, 8, 8, 7])
-    """
-    counts = [0] * devices
-    for layer in range(layers):
-        counts[layer * devices // (layers + 1)] += 1
-    return counts
+def _offload_flags(request: Request) -> list[str]:
+    limits = request.limits
+    flags = ["-ngl", str(999 if limits.n_gpu_layers is None else limits.n_gpu_layers)]
+    if limits.n_cpu_moe:
+        flags += ["--n-cpu-moe", str(limits.n_cpu_moe)]
+    batch = limits.max_num_batched_tokens
+    if batch:
+        flags += ["-b", str(max(batch, BATCH)), "-ub", str(batch)]
+    return flags
 
 
-def device_weights(weights: WeightBytes, pp: int) -> list[float]:
-    """Return weight bytes of each device: the token embedding stays on the host.
-
-    A tied embedding is loaded once more on the last device, as the output matrix. A vision
-    tower is a file of its own (mmproj, 16 bits), on the first device.
-    """
-    sizes, start = [], 0
-    for count in device_layers(len(weights.layers), pp):
-        sizes.append(sum(weights.layers[start : start + count]))
-        start += count
-    sizes[0] += weights.encoder + weights.vision
-    sizes[-1] += weights.head + weights.tied_head
-    return sizes
-
-
-def _stages(request: Request) -> list[Stage]:
-    model, pp = request.model, request.parallel.pp
-    sizes = device_weights(weight_bytes(model, request.weights), pp)
-    groups = cached_layers(model)
-    prompt = request.workload.input_tokens
-    stages, start = [], 0
-    for size, count in zip(sizes, device_layers(len(model.main.layers), pp), strict=True):
-        layers = range(start, start + count)
-
-        def one(tokens: int, layers: range = layers) -> float:
-            return request_bytes(
-                groups, request.kv, tokens=tokens, kept=_kept, encoder_tokens=prompt or tokens,
-                state_bytes=STATE_BYTES, conv_bytes=STATE_BYTES, layers=layers,
-            )  # fmt: skip
-
-        stages.append(Stage(size, one))
-        start += count
-    return stages
-
-
-def _terms(request: Request, overheads: Overheads) -> tuple[Term, ...]:
-    logged = "calibrated" if request.gpu.vendor == "nvidia" else "transferred"
-    return (
-        Term("budget", request.device_bytes - FIT_MARGIN_BYTES,
-             "usable memory - the 1024 MiB that --fit keeps free",
-             "exact" if request.gpu.usable_memory_observed else "assumed",
-             "llama.cpp --fit-target at 0c1e57098"),
-        Term("compute buffer", overheads.activation_peak,
-             f"vocabulary x {MICRO_BATCH} x 4 B + 32 MiB, flash attention on",
-             logged, "logged compute buffers, engine memory rules of 2026-11"),
-        Term("runtime", overheads.runtime, "context of one process (none off CUDA and ROCm)",
-             logged if overheads.runtime else "assumed",
-             "0.3-0.6 GiB in start-up logs, engine memory rules of 2026-11"),
-    )  # fmt: skip
+def _flash_flags(request: Request, rules: Rules) -> list[str]:
+    """Return -fa: a switch until builds that choose by themselves (2025-08), then on or off."""
+    on = flash(request, rules)
+    if rules.flash:
+        return ["-fa", "on" if on else "off"]
+    return ["-fa"] if on else []
 
 
 def _adapter(request: Request) -> tuple[list[str], tuple[Warning_, ...]]:

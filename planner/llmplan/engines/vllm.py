@@ -1,31 +1,34 @@
 """vLLM: what it runs where, how it budgets memory, and the command that starts it.
 
-Version by version rules belong here; this module holds those of the newest version.
+What differs by version is in vllm_versions.py; this module holds the equation that all share.
 """
 
 from __future__ import annotations
 
-from llmplan.engines import sharding, vllm_launch, vllm_support
+from dataclasses import replace
+
+from llmplan.engines import sharding, vllm_launch, vllm_printed, vllm_support, vllm_versions
 from llmplan.engines.base import Engine, Overheads, Plan, Request, Stage, solve
 from llmplan.engines.vllm_paging import (
     BLOCK_TOKENS,
     CONCURRENT_BATCHES,
-    Kind,
     kinds_on_device,
-    request_page_bytes,
+    layers_under,
 )
-from llmplan.memory.activations import forward_peak_bytes, sampler_peak_bytes
+from llmplan.engines.vllm_versions import Policy, policy_of
+from llmplan.errors import InputError
+from llmplan.memory.activations import (
+    all_reduce_inputs_bytes,
+    forward_peak_bytes,
+    sampler_peak_bytes,
+)
 from llmplan.memory.formats import KV_FORMATS, WEIGHT_FORMATS
-from llmplan.memory.kv_cache import cached_layers
 from llmplan.memory.tensor import rank_units
 from llmplan.memory.weights import stage_bytes, stage_layers, weight_bytes
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import GIB, Accelerator
 from llmplan.specs.model import Model, MoE
 from llmplan.specs.setup import Launch, Parallelism, Term, Warning_
-
-GPU_MEMORY_UTILIZATION = 0.92
-"""Default share of the device that vLLM takes. Source: vLLM 0.33.0 config/cache.py (since 0.20)."""
 
 SAMPLER_COPIES = 9.8
 """Live float32 copies of the logits at the sampler's profiling peak.
@@ -39,24 +42,51 @@ NON_TORCH_BYTES = {1: 0.16 * GIB, 2: 0.54 * GIB, 4: 0.63 * GIB}
 """Memory outside PyTorch by tp: NCCL buffers, workspaces. Wider than 4 takes the last figure.
 Source: medians of 16, 5 and 2 start-up logs, public memory measurements of 2026-11."""
 
-BATCH_DEFAULTS = ((160 * GIB, 16384, 1024), (70 * GIB, 8192, 1024), (0, 2048, 256))
-"""(device memory from, max_num_batched_tokens, max_num_seqs) of the API server. A100 and GB10
-take the last row whatever their size. Source: vLLM 0.33.0 arg_utils.get_batch_defaults."""
+KEPT_BYTES = 0.65 * GIB
+"""What the caching allocator kept beside the peak, where the profile run counts all that is not
+free (0.2.5 to 0.6.4). Source: two starts of Llama-2-7B, vLLM 0.2.5 on A100 and 0.3.0 on H20
+(0.75 and 0.57 GiB). Held out, Llama-3-8B: on T4 the pool's error falls from 27 % to 14 %, on an
+A40 whose memory was not logged it grows from 9 % to 11 %."""
 
-GB10_CAPABILITY = "sm_121"
+ROCM_LOADING_BYTES = 0.23 * GIB
+"""What ROCm's "weights" are above the tensors: its figure is all memory in use, the caching
+allocator's too (platforms/rocm.py get_current_memory_usage, 0.12.0). Source: Qwen3-14B on one and
+two R9700 (0.21 and 0.25 GiB). Held out, Qwen3-Coder-30B there: errors fall from 4.2 and 5.1 % to
+2.8 and 2.3 %."""
+
+NESTED_SCALE_BITS = 8
+"""Bits of an absmax that bitsandbytes quantizes again (compress_statistics in the loader); its own
+scales, 32 bits for 256 of them, are a two-thousandth of the weights and left out."""
 
 NODE_DEVICES = 8
 """Devices of the largest common node where no wider link is on record (nodes of 2026-11)."""
 
 
 class Vllm(Engine):
-    """vLLM as its OpenAI-compatible server, defaults of the newest version."""
+    """vLLM as its OpenAI-compatible server; policies by version, the newest is the default."""
 
     name = "vllm"
-    versions = ("0.33.0",)
+    versions = tuple(version for version, _ in vllm_versions.releases())
     batches_continuously = True
     smaller_kv = "fp8"
     has_tensor_parallel = True
+
+    def check_version(self, version: str | None) -> str:
+        """Return the version to plan for: any build between the oldest and the newest known."""
+        if version is None:
+            return self.default_version
+        wanted = vllm_versions.number(version)
+        first, last = self.versions[0], self.default_version
+        if not vllm_versions.number(first) <= wanted <= vllm_versions.number(last):
+            raise InputError(
+                f"{version[:40]!r} is not a version of vllm that llmplan knows.",
+                f"Known: {first} to {last}.",
+            )
+        return version.strip()
+
+    def version_on(self, date: str) -> str:
+        """Return the newest release on a day (YYYY-MM-DD)."""
+        return vllm_versions.version_on(date)
 
     def native_format(self, model: Model, gpu: Accelerator) -> str:
         """Return the checkpoint's own format; bf16 becomes fp16 where the device has no bf16."""
@@ -103,12 +133,31 @@ class Vllm(Engine):
 
     def plan(self, request: Request) -> Plan:
         """Return vLLM's budget: total x utilisation - weights - profile peak - graphs - rest."""
-        request = vllm_launch.with_slots(request)
+        return self._settled(vllm_launch.with_slots(request))[1]
+
+    def _settled(self, request: Request) -> tuple[Request, Plan]:
+        """Return the request with the sequences that it runs with, and its plan.
+
+        Beyond the default the asked concurrency widens max_num_seqs, where the pool holds more
+        requests than the default and than the wider profile run takes away; else they queue.
+        """
+        plan = self._plan(request)
+        asked = -(-(request.workload.concurrency or 1) // request.parallel.dp)
+        default = plan.max_num_seqs
+        if request.limits.max_num_seqs or not asked > default <= plan.kv_cache.max_concurrency:
+            return request, plan
+        wider = replace(request, limits=request.limits._replace(max_num_seqs=asked))
+        widened = self._plan(wider)
+        gains = widened.fits and widened.kv_cache.max_concurrency > default
+        return (wider, widened) if gains else (request, plan)
+
+    def _plan(self, request: Request) -> Plan:
+        policy = policy_of(request.version)
         limits = request.limits
         batched, seqs = batch_limits(request)
-        share = limits.gpu_memory_utilization or GPU_MEMORY_UTILIZATION
+        share = limits.gpu_memory_utilization or policy.utilization
         budget = request.device_bytes * share
-        overheads = _overheads(request, batched, seqs)
+        overheads = _overheads(request, policy, batched, seqs)
         fixed = limits.kv_cache_memory_bytes
 
         def pool_of(left: float) -> float:
@@ -118,41 +167,63 @@ class Vllm(Engine):
             budget = float(request.device_bytes)
         return solve(
             request,
-            _stages(request, batched),
+            _stages(request, policy, batched),
             overheads,
             budget=budget,
             pool_of=pool_of,
             sequences=seqs,
-            terms=_terms(request, overheads, batched, seqs, share),
+            terms=_terms(request, policy, overheads, share),
             warnings=_warnings(request),
         )
 
+    def printed(self, request: Request, plan: Plan) -> dict[str, float]:
+        """Return what this version prints at start-up for the request, per device."""
+        request = self._settled(vllm_launch.with_slots(request))[0]
+        batched = batch_limits(request)[0]
+        pools = _pools(request, policy_of(request.version), batched)
+        context = request.context_tokens
+        # The stage that decided the plan is the one whose request takes what the plan says.
+        decided = min(pools, key=lambda p: abs(p.request_bytes(context) - plan.request_bytes))
+        figures = vllm_printed.printed(plan, decided, context)
+        figures["weights"] += _loading_bytes(request)
+        return figures
+
     def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
         """Return the `vllm serve` line."""
+        request = self._settled(request)[0]
         seqs = batch_limits(request)[1]
         default = _default_batch(request)[1]
         return vllm_launch.launch(request, max_num_seqs=None if seqs == default else seqs)
 
 
 def batch_limits(request: Request) -> tuple[int, int]:
-    """Return max_num_batched_tokens and max_num_seqs of one replica.
-
-    The user's, else the version's defaults; the asked concurrency widens the latter.
-    """
+    """Return max_num_batched_tokens and max_num_seqs of one replica: the user's or the defaults."""
     tokens, seqs = _default_batch(request)
-    asked = -(-(request.workload.concurrency or 1) // request.parallel.dp)
     limits = request.limits
-    seqs = limits.max_num_seqs or max(seqs, asked)
+    seqs = limits.max_num_seqs or seqs
     return limits.max_num_batched_tokens or max(tokens, seqs), seqs
 
 
 def _default_batch(request: Request) -> tuple[int, int]:
-    gpu, memory = request.gpu, request.device_bytes
-    small = "a100" in gpu.name.lower() or gpu.compute_capability == GB10_CAPABILITY
-    return next((t, s) for m, t, s in BATCH_DEFAULTS if m == 0 or (memory >= m and not small))
+    policy, gpu = policy_of(request.version), request.gpu
+    if not policy.tiers:
+        tokens = max(request.context_tokens, vllm_versions.V0_BATCH_FLOOR)
+        if policy.chunk_tokens and request.context_tokens > vllm_versions.V0_LONG_CONTEXT:
+            tokens = policy.chunk_tokens
+        return tokens, vllm_versions.V0_SEQUENCES
+    name = gpu.name.lower()
+    small = any(part in name or part == gpu.compute_capability for part in policy.spared)
+    fitting = (
+        tier
+        for tier in policy.tiers
+        if tier.memory_bytes == 0 or (request.device_bytes >= tier.memory_bytes and not small)
+        if not tier.names or any(part in name for part in tier.names)
+    )
+    tier = next(fitting)
+    return tier.max_num_batched_tokens, tier.max_num_seqs
 
 
-def _overheads(request: Request, batched: int, seqs: int) -> Overheads:
+def _overheads(request: Request, policy: Policy, batched: int, seqs: int) -> Overheads:
     model, tp = request.model, request.parallel.tp
     width = max((_ffn_width(b.mlp, tp) for b in model.main.blocks.values()), default=0)
     forward = forward_peak_bytes(
@@ -163,8 +234,26 @@ def _overheads(request: Request, batched: int, seqs: int) -> Overheads:
         sampler = sampler_peak_bytes(
             sequences=seqs, vocab_size=model.vocab_size, copies=SAMPLER_COPIES
         )
-    runtime = NON_TORCH_BYTES[max(n for n in NON_TORCH_BYTES if n <= tp)]
-    return Overheads(max(forward, sampler), CUDA_GRAPH_BYTES, runtime)
+    held = KEPT_BYTES if policy.counts_kept else 0.0
+    if policy.counts_reduced and tp > 1:
+        held += all_reduce_inputs_bytes(
+            layers=len(model.main.layers), tokens=batched, hidden_size=model.main.hidden_size
+        )
+    graphs = CUDA_GRAPH_BYTES if policy.counts_graphs and _captures(request) else 0.0
+    runtime = 0.0
+    if policy.counts_runtime:
+        runtime = NON_TORCH_BYTES[max(n for n in NON_TORCH_BYTES if n <= tp)]
+        runtime += _loading_bytes(request)
+    return Overheads(max(forward, sampler) + held, graphs, runtime)
+
+
+def _loading_bytes(request: Request) -> float:
+    return ROCM_LOADING_BYTES if request.gpu.vendor == "amd" else 0.0
+
+
+def _captures(request: Request) -> bool:
+    """Return whether the profile run measures graphs: not on ROCm or XPU, nor when eager."""
+    return request.gpu.vendor == "nvidia" and not request.limits.enforce_eager
 
 
 def _ffn_width(mlp: object, tp: int) -> int:
@@ -174,57 +263,73 @@ def _ffn_width(mlp: object, tp: int) -> int:
     return rank_units(units=getattr(mlp, "intermediate_size", 0), tp=tp)
 
 
-def _stages(request: Request, batched: int) -> list[Stage]:
-    model, p = request.model, request.parallel
-    weights = weight_bytes(model, request.weights, tp=p.tp, dp=p.dp, ep=p.ep, pad_vocab=True)
-    groups = cached_layers(model)
-    kv = request.kv
+def _pools(request: Request, policy: Policy, batched: int) -> list[vllm_printed.Pool]:
+    """Return how each pipeline stage pages its cache."""
+    model, p, kv = request.model, request.parallel, request.kv
     # For sparse latent attention vLLM reads fp8 as its own layout: flashmla_sparse.py
     if kv.name == "fp8" and vllm_support.is_sparse_latent(model):
         kv = KV_FORMATS["fp8_ds_mla"]
+    groups = layers_under(model, kv, policy)
     block = request.limits.block_size or BLOCK_TOKENS
-    prompt = request.workload.input_tokens
-    stages, start = [], 0
-    counts = stage_layers(len(model.main.layers), p.pp)
-    for size, count in zip(stage_bytes(weights, p.pp), counts, strict=True):
+    steps = p.pp + CONCURRENT_BATCHES - 1 if policy.windows_in_flight else 1
+    pools, start = [], 0
+    for count in stage_layers(len(model.main.layers), p.pp):
+        layers = range(start, start + count)
         kinds = kinds_on_device(
-            groups, kv, tp=p.tp, block_tokens=block, layers=range(start, start + count)
+            groups, kv, tp=p.tp, block_tokens=block, layers=layers, state_pages=policy.state_pages
         )
-        in_flight = batched * (p.pp + CONCURRENT_BATCHES - 1)
-
-        def one(tokens: int, kinds: list[Kind] = kinds, in_flight: int = in_flight) -> float:
-            return request_page_bytes(
-                kinds, tokens=tokens, in_flight=in_flight, encoder_tokens=prompt or tokens
-            )
-
-        stages.append(Stage(size, one))
+        encoder = request.workload.input_tokens or 0
+        pools.append(vllm_printed.Pool(kinds, policy, batched * steps, encoder))
         start += count
-    return stages
+    return pools
+
+
+def _loaded_format(fmt: WeightFormat, policy: Policy) -> WeightFormat:
+    """Return the format as the version keeps it in memory."""
+    if fmt.name == "bnb-nf4" and policy.nested_scales:
+        return replace(fmt, group_bits=NESTED_SCALE_BITS)
+    return fmt
+
+
+def _stages(request: Request, policy: Policy, batched: int) -> list[Stage]:
+    p, fmt = request.parallel, _loaded_format(request.weights, policy)
+    weights = weight_bytes(request.model, fmt, tp=p.tp, dp=p.dp, ep=p.ep, pad_vocab=True)
+    pools = _pools(request, policy, batched)
+    sizes = stage_bytes(weights, p.pp)
+    return [Stage(size, pool.request_bytes) for size, pool in zip(sizes, pools, strict=True)]
 
 
 def _terms(
-    request: Request, overheads: Overheads, batched: int, seqs: int, share: float
+    request: Request, policy: Policy, overheads: Overheads, share: float
 ) -> tuple[Term, ...]:
+    batched, seqs = batch_limits(request)
     observed = "exact" if request.gpu.usable_memory_observed else "assumed"
     measured = "calibrated" if request.gpu.vendor == "nvidia" else "transferred"
+    # The profile run of the second engine also encodes the largest image a processor allows.
+    encodes = request.model.vision is not None and bool(policy.tiers)
     budget = ("usable memory", request.device_bytes)
     if request.limits.kv_cache_memory_bytes is None:
         budget = (f"usable memory x {share}", round(request.device_bytes * share))
+    graphs = "median of logged sizes" if policy.counts_graphs else "outside the budget before 0.20"
+    tp = request.parallel.tp
     return (
-        Term("budget", budget[1], budget[0], observed, "vLLM 0.33.0 config/cache.py"),
+        Term("budget", budget[1], budget[0], observed,
+             f"vLLM {request.version}, rules since {policy.since}: {policy.source}"),
         Term(
             "activation peak", overheads.activation_peak,
             f"max(sampler: {SAMPLER_COPIES} x {seqs} x vocabulary x 4 B, "
-            f"forward: {batched} tokens x (3 ffn + 3 hidden) x 2 B)",
-            measured, "vLLM start-up logs, engine memory rules of 2026-11",
+            f"forward: {batched} tokens x (3 ffn + 3 hidden) x 2 B)"
+            + (", without the largest image" if encodes else ""),
+            "assumed" if encodes else measured,
+            "vLLM start-up logs, engine memory rules of 2026-11",
         ),
         Term(
-            "CUDA graphs", overheads.cuda_graph, "median of logged sizes", measured,
+            "CUDA graphs", overheads.cuda_graph, graphs, measured,
             "14 NVIDIA start-up logs, vLLM 0.7-0.23",
         ),
         Term(
-            "runtime", overheads.runtime, f"memory outside PyTorch at tp {request.parallel.tp}",
-            measured if request.parallel.tp <= 4 else "assumed",
+            "runtime", overheads.runtime, f"memory outside PyTorch at tp {tp}",
+            measured if tp <= max(NON_TORCH_BYTES) else "assumed",
             "medians of 16, 5 and 2 start-up logs for tp 1, 2, 4",
         ),
     )  # fmt: skip
@@ -240,6 +345,10 @@ def _warnings(request: Request) -> tuple[Warning_, ...]:
             "start vLLM on Ray or with --nnodes, this line alone is not enough."
         )
         found.append(Warning_("several_nodes", message))
+    newest = ENGINE.default_version
+    if not vllm_versions.at_least(request.version, newest):
+        message = f"Which models and formats vLLM {request.version} runs is read off {newest}."
+        found.append(Warning_("older_version", message))
     without_arithmetic = vllm_support.weights_warning(request)
     return tuple([*found, without_arithmetic] if without_arithmetic else found)
 

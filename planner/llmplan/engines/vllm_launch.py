@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from llmplan.engines.base import Request, word
 from llmplan.engines.vllm_support import KV_FLAGS
+from llmplan.engines.vllm_versions import FLAGS_SINCE, ROPE_PARAMETERS_SINCE, SERVE_SINCE, at_least
 from llmplan.memory.adapters import slot_adapter
 from llmplan.memory.formats import WEIGHT_FORMATS
 from llmplan.specs.model import Model
@@ -14,6 +15,10 @@ from llmplan.specs.setup import Launch, Warning_
 
 DTYPES = {"fp16": "half", "bf16": "bfloat16", "fp32": "float32"}
 """Value of --dtype for formats that are not the checkpoint's own."""
+
+
+MODULE = "python -m vllm.entrypoints.openai.api_server --model"
+"""How the API server starts before 0.5.4. Source: vLLM 0.4.2 docs, serving."""
 
 
 class Checkpoint(NamedTuple):
@@ -26,10 +31,15 @@ class Checkpoint(NamedTuple):
 
 
 def launch(request: Request, *, max_num_seqs: int | None) -> tuple[Launch, tuple[Warning_, ...]]:
-    """Return the `vllm serve` line; `max_num_seqs` where it is not the default."""
+    """Return the `vllm serve` line; `max_num_seqs` where it is not the default.
+
+    Versions without that command are run as a module.
+    """
     checkpoint = _checkpoint(request)
     p, limits = request.parallel, request.limits
-    words = ["vllm", "serve", word(checkpoint.target), *checkpoint.flags]
+    serve = at_least(request.version, SERVE_SINCE)
+    words = ["vllm", "serve"] if serve else MODULE.split()
+    words += [word(checkpoint.target), *checkpoint.flags]
     for flag, value, default in (
         ("--tensor-parallel-size", p.tp, 1),
         ("--pipeline-parallel-size", p.pp, 1),
@@ -44,6 +54,8 @@ def launch(request: Request, *, max_num_seqs: int | None) -> tuple[Launch, tuple
         if value is not None and value != default:
             words += [flag, str(value)]
     words += _stretched(request) + _adapter_flags(request.model)
+    if limits.enforce_eager and at_least(request.version, FLAGS_SINCE["--enforce-eager"]):
+        words.append("--enforce-eager")
     if p.ep > 1:
         words.append("--enable-expert-parallel")
     if request.kv.name not in ("bf16", "fp16"):
@@ -83,11 +95,13 @@ def _stretched(request: Request) -> list[str]:
     """
     if request.extension_factor == 1:
         return []
+    newer = at_least(request.version, ROPE_PARAMETERS_SINCE)
     rope = (
         f'{{"max_position_embeddings": {request.context_tokens}, '
-        f'"rope_parameters": {{"rope_type": "yarn", "factor": {request.extension_factor}.0, '
-        f'"original_max_position_embeddings": {request.model.context_tokens}, '
-        f'"rope_theta": {request.model.rope_theta}}}}}'
+        f'"{"rope_parameters" if newer else "rope_scaling"}": '
+        f'{{"rope_type": "yarn", "factor": {request.extension_factor}.0, '
+        f'"original_max_position_embeddings": {request.model.context_tokens}'
+        + (f', "rope_theta": {request.model.rope_theta}}}}}' if newer else "}}")
     )
     return ["--hf-overrides", word(rope)]
 

@@ -1,6 +1,7 @@
 """How vLLM pages the KV cache: blocks, hybrid groups with one page size, state pages.
 
-Source: vLLM 0.33.0 v1/core/kv_cache_utils.py and v1/kv_cache_interface.py, read 2026-11-21.
+Source: vLLM 0.33.0 v1/core/kv_cache_utils.py and v1/kv_cache_interface.py, read 2026-11-21;
+what other versions do differently: vllm_versions.py.
 """
 
 from __future__ import annotations
@@ -8,9 +9,16 @@ from __future__ import annotations
 from math import ceil
 from typing import NamedTuple
 
-from llmplan.memory.kv_cache import CachedLayers, layer_state_bytes, layer_token_bytes
+from llmplan.engines.vllm_versions import Policy
+from llmplan.memory.kv_cache import (
+    CachedLayers,
+    cached_layers,
+    layer_state_bytes,
+    layer_token_bytes,
+)
 from llmplan.memory.mixers import Cache
 from llmplan.specs.formats import KvFormat
+from llmplan.specs.model import Model
 
 BLOCK_TOKENS = 16
 """Tokens of a KV block by default (CacheConfig.DEFAULT_BLOCK_SIZE)."""
@@ -31,6 +39,9 @@ so many batches, and one more a further stage (config/vllm.py max_concurrent_bat
 GROUP_PADDING_RATIO = 1.5
 """Layer counts of two kinds within this ratio are padded to the larger one."""
 
+LATENT_ALIGNMENT_BYTES = 256
+"""MLA entries were padded to it by vLLM 0.7.2 and 0.7.3 (worker/cache_engine.py)."""
+
 
 class Kind(NamedTuple):
     """Layers of one cache kind on a device: how many, and the bytes of one layer's page."""
@@ -42,6 +53,25 @@ class Kind(NamedTuple):
     state_pages: int = STATE_PAGES
 
 
+def layers_under(model: Model, kv: KvFormat, policy: Policy) -> list[CachedLayers]:
+    """Return what the layers keep in a version: windows it does not free are whole sequences."""
+    groups = cached_layers(model, latent=policy.latent != "expanded")
+    mixed = any(g.cache.limit for g in groups) and any(
+        g.cache.heads and not g.cache.limit for g in groups
+    )
+    found: dict[Cache, tuple[int, ...]] = {}
+    for cache, layers in groups:
+        if cache.chunked and not policy.chunked_apart:
+            cache = cache._replace(limit=0, chunked=False)
+        if policy.windows == "full" or (policy.windows == "alone" and mixed):
+            cache = cache._replace(limit=0, chunked=False)
+        if cache.latent and policy.latent == "aligned":
+            step = LATENT_ALIGNMENT_BYTES * 8 // int(kv.key_bits)
+            cache = cache._replace(key_dim=ceil(cache.key_dim / step) * step)
+        found[cache] = tuple(sorted((*found.get(cache, ()), *layers)))
+    return [CachedLayers(cache, layers) for cache, layers in found.items()]
+
+
 def kinds_on_device(
     groups: list[CachedLayers],
     kv: KvFormat,
@@ -50,6 +80,7 @@ def kinds_on_device(
     block_tokens: int,
     layers: range,
     state_bytes: int = STATE_BYTES,
+    state_pages: int = STATE_PAGES,
 ) -> list[Kind]:
     """Return the cache kinds of a device; a state raises the block until a page holds it."""
     present = [(g.cache, sum(p in layers for p in g.layers)) for g in groups]
@@ -62,7 +93,7 @@ def kinds_on_device(
         needed = max(states) / max(slopes)
         block = max(block, ceil(needed / block_tokens) * block_tokens)
     page = max([*(t * block for t in tokens), *states], default=0.0)
-    pages = STATE_PAGES if slopes else 1
+    pages = state_pages if slopes else 1
     return [
         Kind(c, n, page if any(states) else t * block, block, pages)
         for (c, n), t in zip(present, tokens, strict=True)
@@ -82,18 +113,52 @@ def pages_of(kind: Kind, *, tokens: int, in_flight: int, encoder_tokens: int = 0
     return ceil(min(cache.limit - 1 + in_flight, length) / block) + 1
 
 
+def group_layers(kinds: list[Kind], padding_ratio: float = GROUP_PADDING_RATIO) -> int:
+    """Return the layers of a group: all groups have as many, the last of a kind is padded.
+
+    Layers that all keep the whole sequence are one group whatever their sizes, nothing is padded
+    (UniformTypeKVCacheSpecs): latents beside their indexers' keys.
+    """
+    if all(k.cache.heads and not k.cache.limit and not k.cache.cross for k in kinds):
+        return 1
+    counts = [k.layers for k in kinds]
+    fewest, most = min(counts), max(counts)
+    return most if most < fewest * padding_ratio else fewest
+
+
 def request_page_bytes(
-    kinds: list[Kind], *, tokens: int, in_flight: int, encoder_tokens: int = 0
+    kinds: list[Kind],
+    *,
+    tokens: int,
+    in_flight: int,
+    encoder_tokens: int = 0,
+    padding_ratio: float = GROUP_PADDING_RATIO,
 ) -> float:
     """Return the bytes of pool that one request takes, group padding included."""
-    counts = [k.layers for k in kinds]
-    if not counts:
+    if not kinds:
         return 0.0
-    group = min(counts)
-    if max(counts) < group * GROUP_PADDING_RATIO:
-        group = max(counts)
+    group = group_layers(kinds, padding_ratio)
     total = 0.0
     for kind in kinds:
         pages = pages_of(kind, tokens=tokens, in_flight=in_flight, encoder_tokens=encoder_tokens)
         total += ceil(kind.layers / group) * group * pages * kind.page_bytes
     return total
+
+
+def pool_unit_bytes(kinds: list[Kind], padding_ratio: float = GROUP_PADDING_RATIO) -> float:
+    """Return the bytes of a block: one page of each layer of a group; 0 where pages differ.
+
+    Kinds with pages of different sizes lie in pools of their own, and no block is common.
+    """
+    sizes = {k.page_bytes for k in kinds}
+    if len(kinds) == 1:
+        return sizes.pop() * kinds[0].layers
+    return sizes.pop() * group_layers(kinds, padding_ratio) if len(sizes) == 1 else 0.0
+
+
+def block_groups(kinds: list[Kind], padding_ratio: float = GROUP_PADDING_RATIO) -> int:
+    """Return the groups of layers that share the blocks of the pool."""
+    if len(kinds) == 1:
+        return 1
+    group = group_layers(kinds, padding_ratio)
+    return sum(ceil(k.layers / group) for k in kinds)

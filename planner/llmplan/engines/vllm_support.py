@@ -1,6 +1,7 @@
 """What vLLM runs where: device, weight format, KV format and attention that go together.
 
-Read from vLLM 0.33.0 (PyPI sdist) on 2026-11-21 unless a line says otherwise.
+Read from vLLM 0.33.0 (PyPI sdist) on 2026-11-21 unless a line says otherwise. Older versions are
+judged by the same tables but for what vllm_versions.py says of them: flags, GGUF, lowest device.
 """
 
 from __future__ import annotations
@@ -9,6 +10,13 @@ from llmplan.engines import sharding
 from llmplan.engines.base import Request, extension_error
 from llmplan.engines.vllm_architectures import ARCHITECTURES, LAST_VERSION
 from llmplan.engines.vllm_paging import BLOCK_TOKENS
+from llmplan.engines.vllm_versions import (
+    FLAGS_SINCE,
+    GGUF_VERSIONS,
+    V0_CAPABILITY,
+    V0_LAST,
+    at_least,
+)
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.mixers import Attention, CompressedAttention, LatentAttention
 from llmplan.specs.model import Model
@@ -50,19 +58,20 @@ def knows(model: Model) -> bool:
 
 def unsupported(request: Request) -> str | None:
     """Return why vLLM does not run this model, format or device, or None."""
-    model = request.model
-    if model.native_format.startswith("gguf:"):
-        return f"vLLM {request.version} does not load GGUF files."
-    if not knows(model):
-        last = LAST_VERSION.get(model.architecture)
-        if last:
-            return f"vLLM dropped {model.architecture} after {last}."
-        return f"vLLM {request.version} does not know {model.architecture}."
+    model, version = request.model, request.version
+    if model.native_format.startswith("gguf:") and not _loads_gguf(version):
+        return f"vLLM {version} does not load GGUF files."
+    last = LAST_VERSION.get(model.architecture)
+    if last is not None and not at_least(last, version):
+        return f"vLLM dropped {model.architecture} after {last}."
+    if last is None and not knows(model):
+        return f"vLLM {version} does not know {model.architecture}."
     return (
-        _device_error(request.gpu, request.version)
+        _device_error(request.gpu, version)
         or _weights_error(request)
         or _kv_error(request)
         or _limits_error(request)
+        or _flags_error(request)
         or extension_error(request)
         or sharding.format_error(model, request.weights)
     )
@@ -106,14 +115,27 @@ def is_compressed(model: Model) -> bool:
     return any(isinstance(m, CompressedAttention) for m in mixers)
 
 
+def _loads_gguf(version: str) -> bool:
+    first, last = GGUF_VERSIONS
+    return at_least(version, first) and at_least(last, version)
+
+
+def _lowest_capability(family: str, version: str) -> float:
+    """Return the lowest CUDA capability that a version runs weights of this family on."""
+    if family in ("fp16", "fp32") and at_least(V0_LAST, version):
+        return V0_CAPABILITY
+    return MIN_CAPABILITY[family]
+
+
 def _device_error(gpu: Accelerator, version: str) -> str | None:
     capability = gpu.cuda_capability
     if capability is not None:
-        if capability >= MIN_CAPABILITY["fp16"]:
+        lowest = _lowest_capability("fp16", version)
+        if capability >= lowest:
             return None
         return (
             f"vLLM {version} has no kernels for compute capability {capability} "
-            f"of {gpu.id}: it starts at {MIN_CAPABILITY['fp16']}."
+            f"of {gpu.id}: it starts at {lowest}."
         )
     if gpu.vendor == "amd" and gpu.compute_capability in AMD_CAPABILITIES:
         return None
@@ -125,6 +147,8 @@ def _device_error(gpu: Accelerator, version: str) -> str | None:
 def _weights_error(request: Request) -> str | None:
     model, fmt, gpu = request.model, request.weights, request.gpu
     family, capability = family_of(fmt.name), gpu.cuda_capability
+    if fmt.gguf_preset and _loads_gguf(request.version):
+        return None
     if family not in MIN_CAPABILITY:
         return f"vLLM {request.version} does not load {fmt.name} weights."
     if fmt.name == "mxfp4" and not model.is_moe:
@@ -133,8 +157,8 @@ def _weights_error(request: Request) -> str | None:
         return f"{gpu.id} has no NVFP4 kernels."
     if capability is None:
         return None
-    if capability < MIN_CAPABILITY[family]:
-        needed = MIN_CAPABILITY[family]
+    needed = _lowest_capability(family, request.version)
+    if capability < needed:
         return f"{fmt.name} needs compute capability {needed}, {gpu.id} has {capability}."
     if family == "int8" and capability >= INT8_BELOW_CAPABILITY:
         return f"vLLM's int8 kernels end before compute capability {INT8_BELOW_CAPABILITY}."
@@ -172,4 +196,20 @@ def _limits_error(request: Request) -> str | None:
     batched, seqs = limits.max_num_batched_tokens, limits.max_num_seqs
     if batched is not None and batched < (seqs or 1):
         return f"vLLM refuses max_num_batched_tokens {batched} below max_num_seqs {seqs}."
+    return None
+
+
+def _flags_error(request: Request) -> str | None:
+    """Return which flag the setup needs that the version does not have yet, or None."""
+    needed = {
+        "--kv-cache-dtype": request.kv.name not in ("bf16", "fp16"),
+        "--enable-lora": request.model.adapter is not None,
+        "--hf-overrides": request.extension_factor > 1,
+        "--enable-expert-parallel": request.parallel.ep > 1,
+        "--data-parallel-size": request.parallel.dp > 1,
+        "--kv-cache-memory-bytes": request.limits.kv_cache_memory_bytes is not None,
+    }
+    for flag, since in FLAGS_SINCE.items():
+        if needed.get(flag) and not at_least(request.version, since):
+            return f"vLLM {request.version} has no {flag}: it came with {since}."
     return None

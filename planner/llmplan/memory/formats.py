@@ -96,9 +96,19 @@ def _families() -> list[WeightFormat]:
     return rows
 
 
-WEIGHT_FORMATS: dict[str, WeightFormat] = {
-    fmt.name: fmt for fmt in (*_matrix_formats(), *_families())
-}
+class _Formats(dict[str, WeightFormat]):
+    """The rows by name; formats of an average, like exl3:4.25bpw, are made when asked for."""
+
+    def __missing__(self, name: str) -> WeightFormat:
+        fmt = averaged_format(name)
+        if fmt is None:
+            raise KeyError(name)
+        return fmt
+
+
+WEIGHT_FORMATS: dict[str, WeightFormat] = _Formats(
+    {fmt.name: fmt for fmt in (*_matrix_formats(), *_families())}
+)
 
 _BLOCK = "llama.cpp ggml-common.h block layout at 0c1e57098 (2026-10-01)"
 _VLLM_KV = "vLLM 0.33.0 v1/kv_cache_interface.py"
@@ -145,7 +155,7 @@ def averaged_format(name: str) -> WeightFormat | None:
         raise UnknownName(f"{name!r} is out of range.", "Such formats have 1 to 8 bits a weight.")
     row_bits, column_bits = _VECTOR_BITS.get(kind, (0, 0))
     return WeightFormat(
-        f"{kind}:{bits}bpw",
+        f"{kind}:{bits:g}bpw",
         bits,
         _AVERAGED[kind],
         group_size=1024 if kind == "higgs" else 0,
@@ -162,8 +172,13 @@ def weight_format(name: str) -> WeightFormat:
 
 
 def kv_format(name: str) -> KvFormat:
-    """Return a KV-cache format by name or alias, in any case."""
-    return _find(name, KV_FORMATS, "KV format")
+    """Return a KV-cache format by name or alias, in any case; `K:q8_0/V:f16` sets both apart."""
+    keys, apart, values = name.partition("/V:")
+    if not apart:
+        return _find(name, KV_FORMATS, "KV format")
+    k = _find(keys.removeprefix("K:"), KV_FORMATS, "KV format")
+    v = _find(values, KV_FORMATS, "KV format")
+    return KvFormat(f"K:{k.name}/V:{v.name}", k.key_bits, v.value_bits, f"{k.source}; {v.source}")
 
 
 def _find(name: str, table: dict[str, _T], what: str) -> _T:

@@ -15,8 +15,9 @@ from llmplan.memory.gguf_types import (
     tensor_kind,
     tensor_type,
 )
+from llmplan.memory.memo import remembered
 from llmplan.memory.tensor import Tensor
-from llmplan.memory.tensors import Layered
+from llmplan.memory.tensors import Layered, model_tensors
 from llmplan.specs.model import Block, Model, MoE
 
 _KEPT_F32 = (
@@ -136,3 +137,23 @@ def _down_tensors(block: Block) -> int:
     if block.mlp is None:
         return 0
     return 2 if isinstance(block.mlp, MoE) and block.mlp.shared_experts_size else 1
+
+
+@remembered
+def expert_matrices(model: Model, preset: str) -> list[tuple[int, ...]]:
+    """Return the bytes of each matrix of routed experts, layer by layer of the main stack.
+
+    They are what `--n-cpu-moe` keeps on the host [bytes].
+    """
+    facts, positions = facts_of(model, preset), layer_positions(model)
+    main = "decoder" if model.decoder is not None else "encoder"
+    found: list[list[int]] = [[] for _ in model.main.layers]
+    for layered in stored_tensors(model, model_tensors(model)):
+        t = layered.tensor
+        if layered.stack != main or not (t.experts and t.linear):
+            continue
+        for layer, size in zip(
+            layered.layers, tensor_bytes(layered, facts, positions), strict=True
+        ):
+            found[layer].append(size)
+    return [tuple(sizes) for sizes in found]

@@ -6,7 +6,6 @@ meant: `attention`, `attn_q@0-2,60`, `*@77`. The first part that names a tensor 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from llmplan.memory.formats import WEIGHT_FORMATS
 from llmplan.memory.memo import remembered
 from llmplan.memory.tensor import Tensor
 from llmplan.specs.formats import WeightFormat
+from llmplan.specs.loading import layer_numbers
 from llmplan.specs.model import Model
 
 EVERY = "*"
@@ -36,26 +36,13 @@ class Part(NamedTuple):
         return tensor.group == self.name or (named and tensor.group not in ASIDE)
 
 
-def parse_layers(text: str) -> frozenset[int]:
-    """Return the layers of `0-2,60`; ValueError when it is not written so.
-
-    >>> sorted(parse_layers("0-2,60"))
-    [0, 1, 2, 60]
-    """
-    found: set[int] = set()
-    for run in text.split(","):
-        first, _, last = run.partition("-")
-        found |= set(range(int(first), int(last or first) + 1))
-    return frozenset(found)
-
-
 def parse_part(name: str, format: str) -> Part:
     """Return one part of a model's or artifact's mapping; ValueError names what is wrong."""
     tensor, at, layers = name.partition("@")
     if format not in WEIGHT_FORMATS:
         raise ValueError(f"{format!r} is no weight format that llmplan knows")
     try:
-        return Part(tensor, parse_layers(layers) if at else None, WEIGHT_FORMATS[format])
+        return Part(tensor, layer_numbers(layers) if at else None, WEIGHT_FORMATS[format])
     except ValueError:
         raise ValueError(f"{name!r} is not written as CLASS or CLASS@0-2,60") from None
 
@@ -74,6 +61,14 @@ def layer_formats(
     return [fmt if f is None else replace(f, covers=(tensor.group,)) for f in found]
 
 
-def unknown_parts(parts: Mapping[str, str], names: frozenset[str]) -> list[str]:
-    """Return the parts that name no tensor or class of a model."""
-    return [n for n in parts if n.partition("@")[0] not in names | {EVERY}]
+def part_problem(name: str, format: str, names: frozenset[str], layers: int) -> str | None:
+    """Return what is wrong with one part of a model of these names and layers, or None."""
+    try:
+        part = parse_part(name, format)
+    except ValueError as e:
+        return str(e)
+    if part.name != EVERY and part.name not in names:
+        return f"{part.name!r} is no tensor or class of this model"
+    if part.layers and max(part.layers) >= layers:
+        return f"{name!r} names a layer beyond the {layers} there are"
+    return None

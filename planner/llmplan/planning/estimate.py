@@ -85,6 +85,8 @@ def setup_of(
 
 
 def _misfit(request: Request, plan: Plan) -> str:
+    if plan.shortage:
+        return plan.shortage
     m = plan.memory
     where = "" if request.parallel.gpus == 1 else " per device"
     run_time = m.activation_peak_bytes + m.cuda_graph_bytes + m.runtime_bytes

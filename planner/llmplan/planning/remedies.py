@@ -23,6 +23,7 @@ def remedies_for(
     found = [
         *_shorter_context(engine, request),
         *_smaller_kv(engine, request),
+        *_offload(engine, request),
         *_more_devices(engine, request),
         *_other_formats(engine, request),
         *_bigger_device(engine, request, accelerators),
@@ -63,6 +64,11 @@ def _smaller_kv(engine: Engine, request: Request) -> list[str]:
     if _fits(engine, replace(request, kv=kv_format(name))) is None:
         return []
     return [f"a KV cache in {name}"]
+
+
+def _offload(engine: Engine, request: Request) -> list[str]:
+    line = engine.offload_remedy(request)
+    return [line] if line else []
 
 
 def _more_devices(engine: Engine, request: Request) -> list[str]:

@@ -44,6 +44,11 @@ class Options(Record):
     max_num_batched_tokens: int | None = None
     block_size: int | None = None
     kv_cache_memory_bytes: int | None = None
+    enforce_eager: bool | None = None
+    flash_attention: bool | None = None
+    n_gpu_layers: int | None = None
+    n_cpu_moe: int | None = None
+    host_ram: int | None = None
     explain: bool = False
 
     def __post_init__(self) -> None:
@@ -57,6 +62,10 @@ class Options(Record):
             value = getattr(self, name)
             if value is not None and not 1 <= value <= MAX_COUNT:
                 raise InputError(f"{name} must be between 1 and {MAX_COUNT:,}, not {value}.")
+        for name in _FROM_ZERO:
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= MAX_COUNT:
+                raise InputError(f"{name} must be at least 0, not {value}.")
         if self.rate_per_s is not None and not 0 < self.rate_per_s < 1e9:
             raise InputError("rate_per_s must be above 0 and finite.")
         share = self.gpu_memory_utilization
@@ -80,8 +89,9 @@ class Options(Record):
 
 _COUNTS = (
     "tp", "pp", "dp", "ep", "context_tokens", "input_tokens", "output_tokens", "concurrency",
-    "max_num_seqs", "max_num_batched_tokens", "block_size", "kv_cache_memory_bytes",
+    "max_num_seqs", "max_num_batched_tokens", "block_size", "kv_cache_memory_bytes", "host_ram",
 )  # fmt: skip
+_FROM_ZERO = ("n_gpu_layers", "n_cpu_moe")
 
 
 def _check_type(name: str, value: object, declared: str) -> None:
@@ -121,13 +131,7 @@ def workload_of(model: Model, o: Options) -> Workload:
 
 def limits_of(o: Options) -> Limits:
     """Return the engine settings that the user gave."""
-    return Limits(
-        o.gpu_memory_utilization,
-        o.max_num_seqs,
-        o.max_num_batched_tokens,
-        o.block_size,
-        o.kv_cache_memory_bytes,
-    )
+    return Limits(**{name: getattr(o, name) for name in Limits._fields})
 
 
 def make_request(

@@ -35,13 +35,22 @@ class Parallelism(Record):
 
 
 class Limits(NamedTuple):
-    """Engine settings that a user may set; null means the engine's own default."""
+    """Engine settings that a user may set; null means the engine's own default.
+
+    `n_gpu_layers` and `n_cpu_moe` keep layers, or the experts of layers, on the host, which
+    has `host_ram` bytes.
+    """
 
     gpu_memory_utilization: float | None = None
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
     block_size: int | None = None
     kv_cache_memory_bytes: int | None = None
+    enforce_eager: bool | None = None
+    flash_attention: bool | None = None
+    n_gpu_layers: int | None = None
+    n_cpu_moe: int | None = None
+    host_ram: int | None = None
 
 
 class MemoryPerGpu(NamedTuple):

@@ -1,0 +1,66 @@
+"""ik_llama.cpp: llama.cpp's fork for weights on the host, where its memory differs.
+
+MLA keeps the latent alone (-mla 2 and 3), sliding windows are cached at full length
+(--swa-compress is a proposal of 2026-07), and nothing is kept free.
+"""
+
+from __future__ import annotations
+
+from llmplan.engines.base import Plan, Request
+from llmplan.engines.llama_cpp_versions import TABLE, Rules
+from llmplan.engines.llamacpp import LlamaCpp
+from llmplan.errors import InputError
+from llmplan.specs.mixers import LatentAttention
+from llmplan.specs.setup import Launch, Warning_
+
+VERSION = "15dddc60"
+"""State whose behaviour is described (main on 2026-08-29, ikawrakow/ik_llama.cpp issue 1607)."""
+
+MLA_MODE = 3
+"""-mla: the latent alone, without its transposed copy. Source: start-up logs of DeepSeek, engine
+memory rules of 2026-11 (2,196 MiB at 32,768 cells; mode 1 without flash attention has more)."""
+
+RULES = TABLE[0]._replace(
+    source="ikawrakow/ik_llama.cpp issue 1607 and pull request 2171 (2026-08)",
+    flash_padding=256,
+    latent="alone",
+    encoder_cache=True,
+    flash=True,
+)
+"""Rules of the fork: cells padded to 256 with flash attention, which is on by default
+(pull request 863, 2025-10-25; `-fa on|off` since pull request 944)."""
+
+
+class IkLlamaCpp(LlamaCpp):
+    """ik_llama.cpp's server; it numbers no versions, so that any build is planned alike."""
+
+    name = "ik_llama.cpp"
+    versions = (VERSION,)
+
+    def check_version(self, version: str | None) -> str:
+        """Return the one version that is known."""
+        if version not in (None, VERSION):
+            raise InputError(
+                f"{version[:40]!r} is not a version of {self.name} that llmplan knows.",
+                f"Known: {VERSION}.",
+            )
+        return VERSION
+
+    def version_on(self, date: str) -> str:
+        """Return the one version that is known: its buffers are the same on any day."""
+        return VERSION
+
+    def rules(self, request: Request) -> Rules:
+        """Return the fork's memory rules."""
+        return RULES
+
+    def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
+        """Return the `llama-server` line of the fork, with the MLA mode that is planned."""
+        launch, warnings = super().launch(request, plan)
+        mixers = [m for b in request.model.main.blocks.values() for m in b.mixers]
+        if launch.command and any(isinstance(m, LatentAttention) for m in mixers):
+            launch = launch._replace(command=f"{launch.command} -mla {MLA_MODE}")
+        return launch, warnings
+
+
+ENGINE = IkLlamaCpp()
