@@ -27,6 +27,7 @@ ALLOWED = {
     "catalog": {"specs", "catalog", "sources", "errors"},
     "sources": {"specs", "sources", "errors"},
     "planning": {"specs", "memory", "engines", "planning", "errors", "version"},
+    "measured": {"specs", "memory", "engines", "planning", "catalog", "measured", "errors"},
     "render": {"specs", "memory", "engines", "planning", "catalog", "render", "errors"},
 }
 MAX_FILE_LINES = 400

@@ -1,0 +1,1 @@
+"""Public measured results: read, predicted, scored."""

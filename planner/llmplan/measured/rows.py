@@ -1,0 +1,129 @@
+"""Rows of measurements/: what was asked of an engine, and what it printed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import field
+from typing import Any
+
+from llmplan.catalog.store import checkout_root
+from llmplan.errors import CatalogFileError, InputError, OutsideError
+from llmplan.specs.record import Record, record
+
+KINDS = ("memory",)
+MAX_LINE = 1 << 20
+"""Characters of the longest row."""
+
+INPUT_FLAGS = (
+    "n_ubatch", "n_parallel", "swa_full", "mla_cache", "input_len", "output_len", "batch",
+    "expert_parallel", "lora", "engine_version_range",
+)  # fmt: skip
+"""Entries of `extra` that were given to the engine; the others were measured."""
+
+
+@record
+class MemoryRow(Record):
+    """One start-up of an engine: its settings (null: not stated) and the figures it printed.
+
+    A prediction reads the settings only: `expected` and `logged_pool_bytes` are not among what
+    `request_options` passes on, but for the pool that a concurrency is asked for.
+    """
+
+    id: str
+    engine: str
+    model: str
+    expected: Mapping[str, float]
+    date: str | None = None
+    engine_version: str | None = None
+    gpu: str | None = None
+    device_total_gib: float | None = None
+    gpus: int | None = None
+    tp: int | None = None
+    pp: int | None = None
+    dp: int | None = None
+    ep: int | None = None
+    weight_format: str | None = None
+    kv_format: str | None = None
+    max_model_len: int | None = None
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    gpu_memory_utilization: float | None = None
+    enforce_eager: bool | None = None
+    block_size: int | None = None
+    kv_cache_memory_bytes: int | None = None
+    flash_attention: bool | None = None
+    n_gpu_layers: int | None = None
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    repeats: Mapping[str, str] = field(default_factory=dict)
+    logged_pool_bytes: float | None = None
+    logged_tokens: float | None = None
+
+
+def row_of(data: Mapping[str, Any], where: str) -> MemoryRow:
+    """Return the record of one row of plain data; an error names what it lacks."""
+    missing = [k for k in ("id", "engine", "model", "expected") if not data.get(k)]
+    if missing:
+        raise CatalogFileError(f"{where}: the row lacks {', '.join(missing)}.")
+    extra, observed = data.get("extra") or {}, data.get("observed") or {}
+    source = data.get("source") or {}
+    pool = data["expected"].get("kv_pool") or _gib(observed.get("kv_cache_gib_per_gpu"))
+    tokens = data["expected"].get("kv_tokens") or observed.get("kv_cache_tokens")
+    settings = {
+        name: data[name]
+        for name in MemoryRow.__dataclass_fields__
+        if name in data and data[name] is not None
+    }
+    return MemoryRow(
+        **{
+            **settings,
+            "date": source.get("date"),
+            "flags": {k: v for k, v in extra.items() if k in INPUT_FLAGS},
+            "repeats": extra.get("repeat_of") or {},
+            "logged_pool_bytes": pool,
+            "logged_tokens": tokens,
+        }
+    )
+
+
+def _gib(value: Any) -> float | None:
+    return value * (1 << 30) if isinstance(value, (int, float)) else None
+
+
+def read_rows(paths: list[str]) -> Iterator[MemoryRow]:
+    """Yield the rows of JSON-lines files, or raise one clear error with file and line."""
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8") as file:  # noqa: PTH123
+                for number, line in enumerate(file, 1):
+                    if line.strip():
+                        yield _row(line, f"{path}:{number}")
+        except (OSError, UnicodeDecodeError) as e:
+            reason = getattr(e, "strerror", None) or "not UTF-8 text"
+            raise InputError(f"{path}: {reason.lower()}.") from None
+
+
+def _row(line: str, where: str) -> MemoryRow:
+    if len(line) > MAX_LINE:
+        raise CatalogFileError(f"{where}: more than {MAX_LINE:,} characters in a row.")
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError) as e:
+        raise CatalogFileError(f"{where}: not valid JSON: {str(e)[:100]}.") from None
+    if not isinstance(data, dict):
+        raise CatalogFileError(f"{where}: a row must be an object of settings and figures.")
+    return row_of(data, where)
+
+
+def own_measurements(kind: str) -> str:
+    """Return the file of the project's own rows."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    for root in (package, checkout_root()):
+        path = os.path.join(root, "measurements", f"{kind}.jsonl") if root else ""
+        if path and os.path.exists(path):
+            return path
+    raise OutsideError(
+        "The measurements are missing from this installation.",
+        "Give a file: llmplan validate --measurements FILE.",
+    )
