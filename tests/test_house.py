@@ -156,6 +156,15 @@ def test_public_surface_is_small() -> None:
     assert llmplan.__all__ == ["__version__", "estimate", "fit", "load_gpu", "load_model"]
 
 
+def test_pages_show_the_scores_of_today() -> None:
+    """`python tests/tools/write_docs.py` writes the tables of docs/memory/."""
+    import runpy
+
+    scored = runpy.run_path(str(ROOT / "tests/tools/write_docs.py"))["scored"]
+    pages = [p.read_text(encoding="utf-8") for p in (ROOT / "docs/memory").glob("*.md")]
+    assert scored("\n".join(pages)) == "\n".join(pages)
+
+
 def test_every_command_is_documented_with_an_example() -> None:
     """`python tests/tools/write_docs.py` writes docs/commands.md from the commands' own help."""
     import runpy

@@ -16,7 +16,7 @@ KINDS = ("memory", "speed")
               help="Rows to score (default: the project's own).")  # fmt: skip
 @click.option("--kind", type=click.Choice(KINDS), default="memory", show_default=True,
               help="What is scored.")  # fmt: skip
-@click.option("--by", type=click.Choice(["test", "version", "engine"]), default="test",
+@click.option("--by", type=click.Choice(["test", "version", "engine", "device"]), default="test",
               show_default=True, help="What the errors are grouped by.")  # fmt: skip
 @click.option("--rows", "out", metavar="OUT.jsonl", help="Write every test of every row there.")
 @output_options

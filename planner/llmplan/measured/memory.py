@@ -47,6 +47,7 @@ class Score(NamedTuple):
     engine: str
     engine_version: str | None
     repeat_of: str | None
+    gpu: str | None = None
 
     @property
     def error(self) -> float | None:
@@ -83,7 +84,7 @@ def memory_scores(rows: Iterable[MemoryRow]) -> Iterator[Score]:
             except (SkipError, LlmplanError) as e:
                 skipped = " ".join(str(e).split())
             yield Score(row.id, test, float(observed), predicted, basis, skipped, row.engine,
-                        version, row.repeats.get(test))  # fmt: skip
+                        version, row.repeats.get(test), row.gpu)  # fmt: skip
 
 
 def _basis(engine: Engine, test: str) -> str:

@@ -30,6 +30,7 @@ BY: dict[str, Callable[[Score], tuple[str, ...]]] = {
     "test": lambda s: (s.engine, s.test),
     "version": lambda s: (s.engine, s.engine_version or "not stated", s.test),
     "engine": lambda s: (s.engine,),
+    "device": lambda s: (s.engine, s.gpu or "not stated", s.test),
 }
 """What scores are grouped by."""
 
