@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,22 @@ def test_commands_quote_what_a_file_may_say() -> None:
     words = shlex.split(launch.command or "")
     assert words[2] == "a/b; rm -rf $HOME `id` '"
     assert "\n" not in (launch.command or "")
+
+
+def _settings(remedies: Sequence[str], flag: str) -> float:
+    return float(next(r for r in remedies if flag in r).rstrip(")").split()[-1])
+
+
+def test_the_lowest_share_and_the_most_sequences_are_found() -> None:
+    asked = {"context_tokens": 24_000}
+    remedies = llmplan.estimate("qwen3-32b", "h100-sxm", **asked).remedies
+    share = _settings(remedies, "--gpu-memory-utilization")
+    assert llmplan.estimate("qwen3-32b", "h100-sxm", gpu_memory_utilization=share, **asked).fits
+    less = llmplan.estimate("qwen3-32b", "h100-sxm", gpu_memory_utilization=share - 0.01, **asked)
+    assert not less.fits
+    most = int(_settings(remedies, "--max-num-seqs"))
+    assert llmplan.estimate("qwen3-32b", "h100-sxm", max_num_seqs=most, **asked).fits
+    assert not llmplan.estimate("qwen3-32b", "h100-sxm", max_num_seqs=most + 1, **asked).fits
 
 
 def test_remedies_can_be_started() -> None:

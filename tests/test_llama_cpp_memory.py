@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from statistics import median
@@ -172,7 +173,19 @@ def test_the_remedy_is_the_smallest_that_fits() -> None:
     assert not estimate("mixtral-8x7b", "rtx-4090", host_ram=64 * GIB, n_cpu_moe=count - 1).fits
     dense = estimate("llama-3.1-70b", "rtx-4090", host_ram=64 * GIB)
     assert any("--n-gpu-layers" in r for r in dense.remedies)
-    assert not any("host" in r for r in estimate("llama-3.1-70b", "rtx-4090").remedies)
+    assert not any(
+        "host" in r for r in estimate("llama-3.1-70b", "rtx-4090", host_ram=GIB).remedies
+    )
+
+
+def test_the_remedy_says_what_it_takes_of_a_host_that_is_not_known() -> None:
+    line = next(r for r in estimate("llama-3.1-70b", "rtx-4090").remedies if "--n-gpu-layers" in r)
+    count, size = (float(x) for x in re.findall(r"(\d+) of 81 layers .* in ([\d.]+) GiB", line)[0])
+    more = estimate("llama-3.1-70b", "rtx-4090", n_gpu_layers=int(count) + 1)
+    assert not more.fits
+    given = {"n_gpu_layers": int(count)}
+    assert estimate("llama-3.1-70b", "rtx-4090", host_ram=int((size + 0.1) * GIB), **given).fits
+    assert not estimate("llama-3.1-70b", "rtx-4090", host_ram=int((size - 0.1) * GIB), **given).fits
 
 
 @given(st.integers(0, 80))

@@ -68,7 +68,7 @@ planning_options = apply([
     option("--pp", "pp", "Pipeline-parallel stages.", type=int),
     option("--dp", "dp", "Data-parallel replicas.", type=int),
     option("--ep", "ep", "Expert-parallel ranks (tp x dp, or 1).", type=int),
-    option("--engine", "engine", "vllm, llama.cpp, sglang, ollama ... (vllm and llama.cpp are ranked)."),
+    option("--engine", "engine", "vllm, llama.cpp, sglang ... (the first two are ranked)."),
     option("--engine-version", "engine_version", "Version of the engine (default: newest known)."),
     option("--quant", "weight_format", "Weight format: bf16, fp8, awq-int4, gguf:Q4_K_M ..."),
     option("--kv-dtype", "kv_format", "KV-cache format: bf16, fp8, int8, q8_0 ..."),

@@ -163,6 +163,10 @@ class Engine(ABC):
         """Return what the engine prints at start-up, by the names of measurements/ [base units]."""
         return {}
 
+    def highest_utilization(self, request: Request) -> float | None:
+        """Return the highest share of memory that it starts with, where one may be set."""
+        return None
+
     def offload_remedy(self, request: Request) -> str | None:
         """Return the smallest part to keep on the host that makes a request fit, or None."""
         return None

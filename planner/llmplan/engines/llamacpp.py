@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import replace
 
 from llmplan.engines.base import Engine, Overheads, Plan, Request, extension_error, solve, word
@@ -208,24 +209,46 @@ class LlamaCpp(Engine):
         }
 
     def offload_remedy(self, request: Request) -> str | None:
-        """Return the fewest experts or layers on the host that make a request fit, or None."""
-        if request.limits.host_ram is None:
-            return None
+        """Return the fewest experts or layers on the host that make a request fit, or None.
+
+        Where the memory of the host is not given, the remedy says what it takes of it.
+        """
         layers = len(request.model.main.layers)
         if _has_experts(request.model):
-            for count in range(1, layers + 1):
-                if self._fits_with(request, request.limits._replace(n_cpu_moe=count)):
-                    return f"the experts of {count} layers on the host (--n-cpu-moe {count})"
-        for count in range(layers, 0, -1):
-            if self._fits_with(request, request.limits._replace(n_gpu_layers=count)):
-                return (
-                    f"{count} of {layers + 1} layers on the device, the rest on the host "
-                    f"(--n-gpu-layers {count})"
-                )
-        return None
+            counts = [request.limits._replace(n_cpu_moe=n) for n in range(1, layers + 1)]
+            found = self._first_that_fits(request, counts)
+            if found:
+                n = found.n_cpu_moe
+                return f"the experts of {n} layers {self._where(request, found)} (--n-cpu-moe {n})"
+        counts = [request.limits._replace(n_gpu_layers=n) for n in range(layers, 0, -1)]
+        found = self._first_that_fits(request, counts)
+        if not found:
+            return None
+        n = found.n_gpu_layers
+        return (
+            f"{n} of {layers + 1} layers on the device, the rest {self._where(request, found)} "
+            f"(--n-gpu-layers {n})"
+        )
 
-    def _fits_with(self, request: Request, limits: Limits) -> bool:
-        return self.plan(replace(request, limits=limits)).fits
+    def _first_that_fits(self, request: Request, ordered: list[Limits]) -> Limits | None:
+        """Return the first of settings that leave ever less on the device."""
+
+        def fits(limits: Limits) -> bool:
+            return self.plan(replace(request, limits=limits._replace(host_ram=None))).fits
+
+        at = bisect_left(ordered, True, key=fits)
+        if at == len(ordered):
+            return None
+        return ordered[at] if self.plan(replace(request, limits=ordered[at])).fits else None
+
+    def _where(self, request: Request, limits: Limits) -> str:
+        if limits.host_ram is not None:
+            return "on the host"
+        other = replace(request, limits=limits)
+        rules = self.rules(other)
+        slots = int(self.plan(other).kv_cache.max_concurrency)
+        size = host_bytes(other, rules, place(other, rules), slots)
+        return f"in {gib(size)} of the host's memory"
 
     def _overheads(
         self, request: Request, rules: Rules, placement: Placement, slots: int

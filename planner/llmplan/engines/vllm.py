@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from llmplan.engines import sharding, vllm_launch, vllm_printed, vllm_support, vllm_versions
 from llmplan.engines.base import Engine, Overheads, Plan, Request, Stage, solve
+from llmplan.engines.paged import CONTEXT_BYTES
 from llmplan.engines.vllm_paging import (
     BLOCK_TOKENS,
     CONCURRENT_BATCHES,
@@ -134,6 +135,14 @@ class Vllm(Engine):
     def plan(self, request: Request) -> Plan:
         """Return vLLM's budget: total x utilisation - weights - profile peak - graphs - rest."""
         return self._settled(vllm_launch.with_slots(request))[1]
+
+    def highest_utilization(self, request: Request) -> float | None:
+        """Return the share, in hundredths, that is free when the server starts.
+
+        Source: request_memory of v1/worker/utils.py, 0.33.0, refuses to start on less.
+        """
+        total = request.device_bytes
+        return int(100 * (total - CONTEXT_BYTES) / total) / 100
 
     def _settled(self, request: Request) -> tuple[Request, Plan]:
         """Return the request with the sequences that it runs with, and its plan.

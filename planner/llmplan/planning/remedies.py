@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -22,6 +23,8 @@ def remedies_for(
     """Return the nearest changes that make this request fit, the smallest first."""
     found = [
         *_shorter_context(engine, request),
+        *_higher_utilization(engine, request),
+        *_fewer_sequences(engine, request),
         *_smaller_kv(engine, request),
         *_offload(engine, request),
         *_more_devices(engine, request),
@@ -55,6 +58,35 @@ def _shorter_context(engine: Engine, request: Request) -> list[str]:
     if _fits(engine, replace(request, workload=shorter)) is None:
         return []
     return [f"a context of {tokens_text(longest)} tokens at most"]
+
+
+def _higher_utilization(engine: Engine, request: Request) -> list[str]:
+    """Return the lowest share of memory, in hundredths, with which it fits."""
+    highest, limits = engine.highest_utilization(request), request.limits
+    if highest is None or limits.kv_cache_memory_bytes is not None:
+        return []
+
+    def fits(hundredths: int) -> bool:
+        other = limits._replace(gpu_memory_utilization=hundredths / 100)
+        return _fits(engine, replace(request, limits=other)) is not None
+
+    shares = range(1, round(highest * 100) + 1)
+    at = bisect_left(shares, True, key=fits)
+    if at == len(shares):
+        return []
+    return [f"{shares[at]} % of the device (--gpu-memory-utilization {shares[at] / 100:.2f})"]
+
+
+def _fewer_sequences(engine: Engine, request: Request) -> list[str]:
+    """Return the most sequences at once whose profile run leaves room for a request."""
+
+    def misfits(sequences: int) -> bool:
+        other = request.limits._replace(max_num_seqs=sequences)
+        return _fits(engine, replace(request, limits=other)) is None
+
+    counts = range(1, engine.plan(request).max_num_seqs)
+    most = bisect_left(counts, True, key=misfits)
+    return [f"at most {most:,} requests at once (--max-num-seqs {most})"] if most else []
 
 
 def _smaller_kv(engine: Engine, request: Request) -> list[str]:
@@ -103,9 +135,8 @@ def _other_formats(asked: Engine, request: Request) -> list[str]:
                 if engine.name == asked.name
                 else kv_format(engine.default_kv(request.model, weights))
             )
-            other = replace(
-                request, weights=weights, kv=kv, parallel=parallel, version=engine.default_version
-            )
+            version = request.version if engine.name == asked.name else engine.default_version
+            other = replace(request, weights=weights, kv=kv, parallel=parallel, version=version)
             plan = _fits(engine, other)
             if plan:
                 fitting.append(f"{fmt} ({gib(plan.memory.weights_bytes)})")
