@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from llmplan.errors import InputError
 from llmplan.specs.formats import KvFormat, WeightFormat
-from llmplan.specs.hardware import Accelerator
+from llmplan.specs.hardware import GIB, Accelerator
 from llmplan.specs.model import Model
 from llmplan.specs.record import Record, record
 from llmplan.specs.setup import (
@@ -61,6 +61,10 @@ class Request(Record):
             )
         return usable
 
+
+CONTEXT_BYTES = 0.5 * GIB
+"""Memory of the CUDA context and libraries of one process before it loads anything.
+Source: 0.3-0.6 GiB over start-up logs, engine memory rules of 2026-11 (calibrated)."""
 
 UNLIMITED_CONTEXT_TOKENS = 1 << 20
 """Where the search for the longest context stops for models that state no limit of their own."""

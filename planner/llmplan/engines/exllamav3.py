@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from shlex import split
 
-from llmplan.engines.base import Overheads, Plan, Request, solve, word
+from llmplan.engines.base import CONTEXT_BYTES, Overheads, Plan, Request, solve, word
 from llmplan.engines.layered import (
     LayeredEngine,
     common_error,
@@ -18,7 +18,7 @@ from llmplan.engines.layered import (
     unpacked_matrix_bytes,
 )
 from llmplan.engines.local_architectures import EXLLAMAV3
-from llmplan.engines.paged import CONTEXT_BYTES, is_latent
+from llmplan.engines.paged import is_latent
 from llmplan.memory.formats import weight_format
 from llmplan.memory.kv_cache import cached_layers
 from llmplan.memory.mixers import Cache

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from typing import NamedTuple
 
 from llmplan.engines.base import (
+    CONTEXT_BYTES,
     UNLIMITED_CONTEXT_TOKENS,
     Overheads,
     Plan,
@@ -27,7 +28,7 @@ from llmplan.engines.layered import (
     unpacked_matrix_bytes,
 )
 from llmplan.engines.local_architectures import TRANSFORMERS
-from llmplan.engines.paged import CONTEXT_BYTES, capability_error, policy_of
+from llmplan.engines.paged import capability_error, policy_of
 from llmplan.memory.mixers import Cache
 from llmplan.memory.weights import stage_layers
 from llmplan.specs.formats import WeightFormat

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from llmplan.engines import sharding
-from llmplan.engines.base import Engine, Plan, Request, word
+from llmplan.engines.base import CONTEXT_BYTES, Engine, Plan, Request, word
 from llmplan.errors import InputError
 from llmplan.memory.activations import forward_peak_bytes
 from llmplan.memory.formats import KV_FORMATS, WEIGHT_FORMATS
@@ -19,10 +19,6 @@ from llmplan.specs.hardware import GIB, Accelerator
 from llmplan.specs.mixers import CompressedAttention, LatentAttention
 from llmplan.specs.model import Model, MoE
 from llmplan.specs.setup import Parallelism, Warning_
-
-CONTEXT_BYTES = 0.5 * GIB
-"""Memory of the CUDA context and libraries of one process before it loads anything.
-Source: 0.3-0.6 GiB over start-up logs, engine memory rules of 2026-11 (calibrated)."""
 
 LINKED_RANK_BYTES = 0.25 * GIB
 """NCCL buffers on the device for each further rank that it is linked to by NVLink or the like.

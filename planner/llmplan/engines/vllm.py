@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llmplan.engines import sharding, vllm_launch, vllm_printed, vllm_support, vllm_versions
-from llmplan.engines.base import Engine, Overheads, Plan, Request, Stage, solve
-from llmplan.engines.paged import CONTEXT_BYTES
+from llmplan.engines.base import CONTEXT_BYTES, Engine, Overheads, Plan, Request, Stage, solve
 from llmplan.engines.vllm_paging import (
     BLOCK_TOKENS,
     CONCURRENT_BATCHES,

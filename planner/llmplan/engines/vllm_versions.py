@@ -9,6 +9,7 @@ what the allocator kept differ by release and are not followed.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from llmplan.errors import InputError
@@ -158,6 +159,8 @@ V0_CAPABILITY, V0_LAST = 7.0, "0.9.2"
 """Lowest CUDA capability of 16-bit weights up to a version, of those read.
 Source: CUDA_SUPPORTED_ARCHS in CMakeLists.txt of vLLM 0.4.2 to 0.9.2."""
 
+MAX_KEPT = 256
+"""Version strings whose reading is kept."""
 _VERSION = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:[.+a-z][\w.+-]{0,60})?")
 
 
@@ -167,6 +170,7 @@ def releases() -> tuple[tuple[str, str], ...]:
     return tuple((version, day) for version, day in pairs)
 
 
+@lru_cache(MAX_KEPT)
 def number(version: str) -> tuple[int, int, int]:
     """Return the release that a version string belongs to, builds on the way to it included.
 
@@ -187,6 +191,7 @@ def at_least(version: str, since: str) -> bool:
     return number(version) >= number(since)
 
 
+@lru_cache(MAX_KEPT)
 def policy_of(version: str) -> Policy:
     """Return the memory policy of a version: all changes up to it.
 

@@ -15,17 +15,20 @@ from llmplan.specs.setup import Parallelism
 from llmplan.specs.units import gib, tokens_text
 
 MAX_DEVICES_TRIED = 64
+MOST_FORMATS = 4
+"""Weight formats that a remedy names for an engine, best quality first."""
 
 
 def remedies_for(
     engine: Engine, request: Request, accelerators: Iterable[Accelerator]
 ) -> tuple[str, ...]:
     """Return the nearest changes that make this request fit, the smallest first."""
+    plan = engine.plan(request)
     found = [
-        *_shorter_context(engine, request),
+        *_shorter_context(engine, request, plan),
         *_higher_utilization(engine, request),
-        *_fewer_sequences(engine, request),
-        *_smaller_kv(engine, request),
+        *_fewer_sequences(engine, request, plan),
+        *_smaller_kv(engine, request, plan),
         *_offload(engine, request),
         *_more_devices(engine, request),
         *_other_formats(engine, request),
@@ -50,8 +53,8 @@ def _is_known(model: Model) -> bool:
     return any(get_engine(name).knows(model) for name in engine_names())
 
 
-def _shorter_context(engine: Engine, request: Request) -> list[str]:
-    longest = engine.plan(request).max_context_tokens
+def _shorter_context(engine: Engine, request: Request, plan: Plan) -> list[str]:
+    longest = plan.max_context_tokens
     if not 0 < longest < request.context_tokens:
         return []
     shorter = replace(request.workload, context_tokens=longest)
@@ -70,28 +73,29 @@ def _higher_utilization(engine: Engine, request: Request) -> list[str]:
         other = limits._replace(gpu_memory_utilization=hundredths / 100)
         return _fits(engine, replace(request, limits=other)) is not None
 
-    shares = range(1, round(highest * 100) + 1)
-    at = bisect_left(shares, True, key=fits)
-    if at == len(shares):
+    most = round(highest * 100)
+    if not fits(most):
         return []
-    return [f"{shares[at]} % of the device (--gpu-memory-utilization {shares[at] / 100:.2f})"]
+    lowest = 1 + bisect_left(range(1, most), True, key=fits)
+    return [f"{lowest} % of the device (--gpu-memory-utilization {lowest / 100:.2f})"]
 
 
-def _fewer_sequences(engine: Engine, request: Request) -> list[str]:
+def _fewer_sequences(engine: Engine, request: Request, plan: Plan) -> list[str]:
     """Return the most sequences at once whose profile run leaves room for a request."""
 
     def misfits(sequences: int) -> bool:
         other = request.limits._replace(max_num_seqs=sequences)
         return _fits(engine, replace(request, limits=other)) is None
 
-    counts = range(1, engine.plan(request).max_num_seqs)
-    most = bisect_left(counts, True, key=misfits)
-    return [f"at most {most:,} requests at once (--max-num-seqs {most})"] if most else []
+    if plan.max_num_seqs == 1 or misfits(1):
+        return []
+    most = bisect_left(range(1, plan.max_num_seqs), True, key=misfits)
+    return [f"at most {most:,} requests at once (--max-num-seqs {most})"]
 
 
-def _smaller_kv(engine: Engine, request: Request) -> list[str]:
+def _smaller_kv(engine: Engine, request: Request, plan: Plan) -> list[str]:
     name = engine.smaller_kv
-    if engine.plan(request).max_context_tokens == 0 or request.kv.name == name:
+    if plan.max_context_tokens == 0 or request.kv.name == name:
         return []
     if _fits(engine, replace(request, kv=kv_format(name))) is None:
         return []
@@ -140,9 +144,11 @@ def _other_formats(asked: Engine, request: Request) -> list[str]:
             plan = _fits(engine, other)
             if plan:
                 fitting.append(f"{fmt} ({gib(plan.memory.weights_bytes)})")
+            if len(fitting) == MOST_FORMATS:
+                break
         if fitting:
             where = "" if request.parallel.gpus == 1 else f" on {request.parallel.gpus} devices"
-            lines.append(f"weights in {', '.join(fitting[:4])} with {name}{where}")
+            lines.append(f"weights in {', '.join(fitting)} with {name}{where}")
     return lines
 
 
