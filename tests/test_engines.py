@@ -182,6 +182,13 @@ def test_the_lowest_share_and_the_most_sequences_are_found() -> None:
     assert not llmplan.estimate("qwen3-32b", "h100-sxm", max_num_seqs=most + 1, **asked).fits
 
 
+def test_the_asked_format_with_another_engine_is_a_remedy() -> None:
+    setup = llmplan.estimate(
+        "glm-4.5-air", "rtx-4090", engine="vllm", weight_format="gguf:Q4_K_M", n_cpu_moe=40
+    )
+    assert any("weights in gguf:Q4_K_M" in r and "llama.cpp" in r for r in setup.remedies)
+
+
 def test_remedies_can_be_started() -> None:
     """T0 fits with a shorter context, but vLLM does not know it: no such advice."""
     assert not llmplan.estimate("t0pp", "rtx-4090", context_tokens=64).supported

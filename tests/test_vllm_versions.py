@@ -30,7 +30,6 @@ from llmplan.engines.vllm_versions import (
 )
 from llmplan.errors import InputError
 from llmplan.memory.formats import kv_format
-from llmplan.memory.kv_cache import CachedLayers
 from llmplan.planning.request import make_options, requested
 
 GIB = 1 << 30
@@ -56,12 +55,6 @@ def oracle_pool(row: dict[str, Any]) -> Pool:
         config["hybrid_override_pattern"] = config["hybrid_override_pattern"].replace("-", "M")
     model = model_from_config(config, Path("config.json"))
     groups = layers_under(model, kv_format("bf16"), policy)
-    if config["model_type"] == "llama4_text":
-        # Three layers of four are chunked; the reader of text-only configs takes all for full.
-        chunked = groups[0].cache._replace(limit=config["attention_chunk_size"], chunked=True)
-        full = tuple(i for i, rope in enumerate(config["no_rope_layers"]) if not rope)
-        rest = tuple(i for i, rope in enumerate(config["no_rope_layers"]) if rope)
-        groups = [CachedLayers(chunked, rest), CachedLayers(groups[0].cache, full)]
     kinds = kinds_on_device(
         groups, kv_format("bf16"), tp=1, block_tokens=row["block_size"],
         layers=range(len(model.main.layers)), state_bytes=4, state_pages=policy.state_pages,

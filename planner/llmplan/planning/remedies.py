@@ -128,9 +128,12 @@ def _other_formats(asked: Engine, request: Request) -> list[str]:
     lines = []
     for name in engine_names():
         engine, fitting = get_engine(name), []
-        for fmt in engine.candidate_formats(request.model, request.gpu):
-            if fmt == request.weights.name:
-                continue
+        formats = dict.fromkeys(engine.candidate_formats(request.model, request.gpu))
+        if engine.name == asked.name:
+            formats.pop(request.weights.name, None)
+        else:
+            formats = {request.weights.name: None, **formats}
+        for fmt in formats:
             weights = weight_format(fmt)
             splits = engine.splits(request.model, weights, request.parallel.gpus)
             parallel = next((p for p in splits if p.dp == 1), Parallelism())

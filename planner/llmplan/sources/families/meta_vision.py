@@ -18,7 +18,7 @@ from llmplan.sources.families.vision import vision_config as _vision
 from llmplan.sources.layers import Plain
 
 
-@family("llama4")
+@family("llama4", "llama4_text")
 def llama4(c: Config) -> Plain:
     """Llama 4: chunked attention in three layers of four, one routed and one shared expert."""
     t = _text(c)
@@ -30,12 +30,14 @@ def llama4(c: Config) -> Plain:
     )
     step = t.get("interleave_moe_layer_step", 1)
     plain = dense(t.get("intermediate_size_mlp") or t["intermediate_size"])
+    count = t["num_hidden_layers"]
+    rotated = t.get("no_rope_layers") or [(i + 1) % 4 for i in range(count)]  # 0: no RoPE
     layers = [
         {
-            "mixers": [attention(t, chunk=t["attention_chunk_size"] if (i + 1) % 4 else None)],
+            "mixers": [attention(t, chunk=t["attention_chunk_size"] if rotated[i] else None)],
             "mlp": experts if (i + 1) % step == 0 else plain,
         }
-        for i in range(t["num_hidden_layers"])
+        for i in range(count)
     ]
     result = record({**t, "tie_word_embeddings": False}, stack(t["hidden_size"], layers))
     if c.get("vision_config"):
