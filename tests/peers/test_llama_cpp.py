@@ -23,7 +23,12 @@ from llmplan.engines.llama_cpp_versions import rules_of
 from llmplan.memory.weights import weight_bytes
 from llmplan.planning.request import Options, requested
 
-pytestmark = pytest.mark.peer
+pytestmark = [
+    pytest.mark.peer,
+    pytest.mark.skipif(
+        importlib.util.find_spec("llama_cpp") is None, reason="setup.sh llama-cpp was not run"
+    ),
+]
 MIB = 2**20
 HERE = Path(__file__).parent
 

