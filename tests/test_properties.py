@@ -212,3 +212,13 @@ def test_average_bits_of_a_small_model_with_a_large_vocabulary() -> None:
     model = llmplan.load_model("qwen3-0.6b")
     size = weight_bytes(model, weight_format("awq-int4")).total
     assert round(8 * size / parameter_count(model), 1) == 7.2
+
+
+@SETTINGS
+@given(st.integers(30, 97), st.integers(1, 3))
+def test_a_larger_share_never_lowers_capacity(hundredths: int, more: int) -> None:
+    def capacity(share: int) -> int:
+        setup = llmplan.estimate("llama-3.1-8b", "l4", gpu_memory_utilization=share / 100)
+        return setup.kv_cache.capacity_tokens
+
+    assert capacity(hundredths) <= capacity(hundredths + more)

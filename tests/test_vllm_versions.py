@@ -353,3 +353,15 @@ def test_a_request_knows_its_version() -> None:
     )  # fmt: skip
     older: Request = replace(request, version="0.8.5")
     assert VLLM.plan(request).request_bytes < 0.5 * VLLM.plan(older).request_bytes
+
+
+@pytest.mark.parametrize("model", ["llama-3.1-8b", "gemma-3-12b", "deepseek-v2-lite"])
+def test_releases_without_a_change_plan_alike(model: str) -> None:
+    """What a release changed is a row of the table; between two rows nothing moves."""
+    starts = {since for since, _, _ in CHANGES}
+    before = None
+    for version, _ in releases():
+        setup = llmplan.estimate(model, "h100-sxm", engine="vllm", engine_version=version)
+        figures = (setup.memory_per_gpu, setup.kv_cache, setup.max_num_seqs)
+        assert version in starts or figures == before, version
+        before = figures

@@ -123,6 +123,7 @@ def _adapter(cls: type) -> TypeAdapter[Any]:
         for part in (cls, facts.Source, facts.Artifact, facts.PublishedCount, facts.Variant,
                      facts.Adapter, stored.StoredWeights, model.TensorShape, model.Block,
                      model.Stack, hardware.MigSlice, prices.PriceRow):  # fmt: skip
+            # read by TypeAdapter, unknown to mypy on a bare type
             part.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)  # type: ignore[attr-defined]
         _adapters[cls] = TypeAdapter(cls)
     return _adapters[cls]

@@ -130,7 +130,8 @@ def _index_bytes() -> bytes | None:
     path = os.path.join(_PACKAGE, INDEX_NAME)
     loader = globals().get("__loader__")
     try:
-        data: bytes = loader.get_data(path)  # type: ignore[union-attr]  # works in a zip too
+        # a loader reads inside a zip too; one without get_data is the AttributeError below
+        data: bytes = loader.get_data(path)  # type: ignore[union-attr]
         return data
     except (OSError, AttributeError):
         return None

@@ -97,7 +97,7 @@ def add_model(model: Model, output: str | None) -> Path:
     text = entry_text(model)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with open(target, "x", encoding="utf-8") as file:  # noqa: PTH123
+        with target.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         raise InputError(f"{target} is there already.", "Give another file: -o FILE.") from None

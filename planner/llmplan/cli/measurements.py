@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
@@ -50,7 +51,7 @@ def _append(output: str, text: str) -> None:
     from llmplan.errors import OutsideError
 
     try:
-        with open(output, "a", encoding="utf-8") as file:  # noqa: PTH123
+        with Path(output).open("a", encoding="utf-8") as file:
             file.write(text)
     except OSError as e:
         raise OutsideError(f"{output}: {(e.strerror or str(e)).lower()}.") from None

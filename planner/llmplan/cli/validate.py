@@ -56,13 +56,13 @@ def command(
 
 def _write(out: str, scores: list[Any]) -> None:
     import json
+    from pathlib import Path
 
     from llmplan.errors import OutsideError
 
     text = "".join(json.dumps(s.to_dict(), allow_nan=False) + "\n" for s in scores)
     try:
-        with open(out, "w", encoding="utf-8") as file:  # noqa: PTH123
-            file.write(text)
+        Path(out).write_text(text, encoding="utf-8")
     except OSError as e:
         raise OutsideError(f"{out}: {(e.strerror or str(e)).lower()}.") from None
 

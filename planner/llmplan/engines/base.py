@@ -131,6 +131,10 @@ class Engine(ABC):
             )
         return version
 
+    def version_on(self, date: str) -> str:
+        """Return the version of a day (YYYY-MM-DD): the newest where days are not known."""
+        return self.default_version
+
     @abstractmethod
     def native_format(self, model: Model, gpu: Accelerator) -> str:
         """Return the weight format this engine loads the model in when none is asked for."""

@@ -6,10 +6,9 @@ MLA keeps the latent alone (-mla 2 and 3), sliding windows are cached at full le
 
 from __future__ import annotations
 
-from llmplan.engines.base import Plan, Request
+from llmplan.engines.base import Engine, Plan, Request
 from llmplan.engines.llama_cpp_versions import TABLE, Rules
 from llmplan.engines.llamacpp import LlamaCpp
-from llmplan.errors import InputError
 from llmplan.specs.mixers import LatentAttention
 from llmplan.specs.setup import Launch, Warning_
 
@@ -37,18 +36,8 @@ class IkLlamaCpp(LlamaCpp):
     name = "ik_llama.cpp"
     versions = (VERSION,)
 
-    def check_version(self, version: str | None) -> str:
-        """Return the one version that is known."""
-        if version not in (None, VERSION):
-            raise InputError(
-                f"{version[:40]!r} is not a version of {self.name} that llmplan knows.",
-                f"Known: {VERSION}.",
-            )
-        return VERSION
-
-    def version_on(self, date: str) -> str:
-        """Return the one version that is known: its buffers are the same on any day."""
-        return VERSION
+    check_version = Engine.check_version  # one version, and no builds as llama.cpp has
+    version_on = Engine.version_on
 
     def rules(self, request: Request) -> Rules:
         """Return the fork's memory rules."""

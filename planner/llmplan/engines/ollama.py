@@ -5,11 +5,10 @@ Source: ollama/ollama at fb30760 (2026-08-21): server/routes.go, envconfig, ml/d
 
 from __future__ import annotations
 
-from llmplan.engines.base import Plan, Request
+from llmplan.engines.base import Engine, Plan, Request
 from llmplan.engines.llama_cpp_memory import flash
 from llmplan.engines.llama_cpp_versions import TABLE, Rules
 from llmplan.engines.llamacpp import LlamaCpp
-from llmplan.errors import InputError
 from llmplan.specs.hardware import GIB
 from llmplan.specs.setup import Launch, Term, Warning_
 
@@ -47,18 +46,8 @@ class Ollama(LlamaCpp):
     name = "ollama"
     versions = (VERSION,)
 
-    def check_version(self, version: str | None) -> str:
-        """Return the one version that is known."""
-        if version not in (None, VERSION):
-            raise InputError(
-                f"{version[:40]!r} is not a version of {self.name} that llmplan knows.",
-                f"Known: {VERSION}.",
-            )
-        return VERSION
-
-    def version_on(self, date: str) -> str:
-        """Return the one version that is known."""
-        return VERSION
+    check_version = Engine.check_version  # one version, and no builds as llama.cpp has
+    version_on = Engine.version_on
 
     def rules(self, request: Request) -> Rules:
         """Return the memory rules of the llama.cpp that the version starts."""

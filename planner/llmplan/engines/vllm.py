@@ -318,7 +318,16 @@ def _terms(
     budget = ("usable memory", request.device_bytes)
     if request.limits.kv_cache_memory_bytes is None:
         budget = (f"usable memory x {share}", round(request.device_bytes * share))
-    graphs = "median of logged sizes" if policy.counts_graphs else "outside the budget before 0.20"
+    graphs = ("median of logged sizes", measured, "14 NVIDIA start-up logs, vLLM 0.7-0.23")
+    if not policy.counts_graphs:
+        source = "envs.py VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS, off before 0.20.0"
+        graphs = ("captured beside the budget before 0.20: not counted", "exact", source)
+    elif not _captures(request):
+        graphs = (
+            "not profiled: eager, or no NVIDIA device",
+            "exact",
+            "engine memory rules of 2026-11: skipped on ROCm and XPU",
+        )
     tp = request.parallel.tp
     return (
         Term("budget", budget[1], budget[0], observed,
@@ -332,8 +341,7 @@ def _terms(
             "vLLM start-up logs, engine memory rules of 2026-11",
         ),
         Term(
-            "CUDA graphs", overheads.cuda_graph, graphs, measured,
-            "14 NVIDIA start-up logs, vLLM 0.7-0.23",
+            "CUDA graphs", overheads.cuda_graph, *graphs,
         ),
         Term(
             "runtime", overheads.runtime, f"memory outside PyTorch at tp {tp}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -170,8 +170,7 @@ def _version(row: MemoryRow) -> str | None:
     among = row.flags.get("engine_version_range")
     if among:
         return str(among[-1])
-    dated: Callable[[str], str] | None = getattr(get_engine(row.engine), "version_on", None)
-    return dated(row.date) if dated is not None and row.date else None
+    return get_engine(row.engine).version_on(row.date) if row.date else None
 
 
 def _predicted(engine: Engine, request: Request, row: MemoryRow, test: str) -> float:
