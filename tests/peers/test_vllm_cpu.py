@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from llmplan.engines.vllm_paging import kinds_on_device, layers_under
 from llmplan.engines.vllm_printed import Pool
 from llmplan.engines.vllm_versions import policy_of
 from llmplan.memory.formats import kv_format
+from llmplan.memory.kv_cache import stack_caches
+from llmplan.specs.model import Model, Stack
 
 PYTHON = os.environ.get("VLLM_PYTHON", sys.executable)
 pytestmark = [
@@ -64,11 +67,44 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def capacity(config: dict[str, Any], folder: Path, length: int) -> dict[str, Any]:
+LLAMA = {
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 384,
+    "num_hidden_layers": 5, "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 64,
+}  # fmt: skip
+DRAFTED: dict[str, tuple[str, dict[str, Any], dict[str, Any] | None]] = {
+    "a draft model": ("draft_model", LLAMA, LLAMA | {"num_hidden_layers": 2}),
+    "an EAGLE head": ("eagle", LLAMA, LLAMA | {"num_hidden_layers": 1}),
+    "MTP with a latent": ("mtp", {
+        "architectures": ["DeepseekV3ForCausalLM"], "model_type": "deepseek_v3",
+        "hidden_size": 256, "num_hidden_layers": 3, "num_attention_heads": 4,
+        "num_key_value_heads": 4, "n_routed_experts": 8, "num_experts_per_tok": 2,
+        "n_shared_experts": 1, "moe_intermediate_size": 128, "first_k_dense_replace": 1,
+        "kv_lora_rank": 512, "q_lora_rank": 128, "qk_nope_head_dim": 64,
+        "qk_rope_head_dim": 64, "v_head_dim": 64, "n_group": 1, "topk_group": 1,
+        "topk_method": "noaux_tc", "scoring_func": "sigmoid", "norm_topk_prob": True,
+        "routed_scaling_factor": 1.0, "num_nextn_predict_layers": 1, "moe_layer_freq": 1,
+    }, None),
+    "MTP of a hybrid": ("mtp", {
+        "architectures": ["Qwen3NextForCausalLM"], "model_type": "qwen3_next",
+        "hidden_size": 256, "moe_intermediate_size": 128, "shared_expert_intermediate_size": 128,
+        "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 2,
+        "head_dim": 64, "num_experts": 8, "num_experts_per_tok": 2, "linear_num_key_heads": 4,
+        "linear_num_value_heads": 8, "linear_key_head_dim": 64, "linear_value_head_dim": 64,
+        "linear_conv_kernel_dim": 4, "full_attention_interval": 4, "decoder_sparse_step": 1,
+        "partial_rotary_factor": 0.25, "norm_topk_prob": True, "mlp_only_layers": [],
+        "num_nextn_predict_layers": 1,
+    }, None),
+}  # fmt: skip
+"""Method, config, and config of another model that drafts."""
+
+
+def capacity(
+    config: dict[str, Any], folder: Path, length: int, speculative: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Return what a real vLLM has for a config: blocks, block size and its printed figures."""
     (folder / "config.json").write_text(json.dumps(config))
     done = subprocess.run(
-        [PYTHON, str(SCRIPT), str(folder), str(length), str(KV_GIB)],
+        [PYTHON, str(SCRIPT), str(folder), str(length), str(KV_GIB), json.dumps(speculative)],
         capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     text = done.stdout + done.stderr
@@ -96,3 +132,40 @@ def test_capacity_of_a_real_vllm(tmp_path: Path, name: str, length: int) -> None
     assert KV_BYTES // pool.unit_bytes == found["blocks"]
     assert pool.tokens(KV_BYTES, length) == found["tokens"]
     assert pool.concurrency(KV_BYTES, length) == pytest.approx(found["concurrency"], abs=0.0051)
+
+
+def last_layer(model: Model) -> Stack:
+    """Return the last layer alone: Qwen3-Next's config does not say that it drafts with one."""
+    stack = model.main
+    name = stack.layers[-1]
+    return replace(stack, layers=(name,), blocks={name: stack.blocks[name]})
+
+
+@pytest.mark.parametrize("name", DRAFTED)
+def test_capacity_with_speculative_decoding(tmp_path: Path, name: str) -> None:
+    """The same with what drafts two tokens: its layers are in the pool."""
+    method, own, other = DRAFTED[name]
+    asked: dict[str, Any] = {"method": method, "num_speculative_tokens": 2}
+    draft = None
+    if other is not None:
+        (tmp_path / "draft").mkdir()
+        (tmp_path / "draft/config.json").write_text(json.dumps(COMMON | other))
+        asked["model"] = str(tmp_path / "draft")
+        draft = model_from_config(COMMON | other, Path("config.json"))
+    found = capacity(COMMON | own, tmp_path, 8192, asked)
+    model, policy = (
+        model_from_config(COMMON | own, Path("config.json")),
+        policy_of(found["version"]),
+    )
+    stack = draft.main if draft else model.draft or last_layer(model)
+    own_layers = len(model.main.layers)
+    drafted = [g._replace(layers=tuple(own_layers + i for i in g.layers))
+               for g in stack_caches(stack)]  # fmt: skip
+    kinds = kinds_on_device(
+        layers_under(model, kv_format("bf16"), policy, drafted), kv_format("bf16"), tp=1,
+        block_tokens=found["block_size"], layers=range(own_layers + len(stack.layers)),
+        state_bytes=4, state_pages=policy.state_pages, speculative_tokens=2,
+    )  # fmt: skip
+    pool = Pool(kinds, policy, BATCH, 0)
+    assert KV_BYTES // pool.unit_bytes == found["blocks"]
+    assert pool.concurrency(KV_BYTES, 8192) == pytest.approx(found["concurrency"], abs=0.0051)

@@ -1,6 +1,7 @@
 """Start a real vLLM on the CPU with dummy weights and print its KV capacity as one JSON line.
 
 Run by test_vllm_cpu.py, one process a model: python vllm_capacity.py FOLDER MAX_MODEL_LEN GIB
+[SPECULATIVE_CONFIG]
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import sys
 
 
-def main(folder: str, max_model_len: int, kv_gib: int) -> None:
+def main(folder: str, max_model_len: int, kv_gib: int, speculative: str = "null") -> None:
     """Print blocks, block size and version of an engine that was started on `folder`."""
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(kv_gib)
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
@@ -19,7 +20,7 @@ def main(folder: str, max_model_len: int, kv_gib: int) -> None:
     engine = vllm.LLM(
         model=folder, skip_tokenizer_init=True, load_format="dummy", dtype="bfloat16",
         max_model_len=max_model_len, max_num_seqs=8, max_num_batched_tokens=2048,
-        enforce_eager=True,
+        enforce_eager=True, speculative_config=json.loads(speculative),
     )  # fmt: skip
     cache = engine.llm_engine.vllm_config.cache_config
     found = {
@@ -31,4 +32,4 @@ def main(folder: str, max_model_len: int, kv_gib: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])
