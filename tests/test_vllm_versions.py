@@ -17,6 +17,7 @@ from llmplan.catalog.resolve import find_gpu, find_model
 from llmplan.catalog.user_files import model_from_config
 from llmplan.engines import get_engine
 from llmplan.engines.base import Request
+from llmplan.engines.vllm import batch_limits
 from llmplan.engines.vllm_paging import kinds_on_device, layers_under
 from llmplan.engines.vllm_printed import Pool
 from llmplan.engines.vllm_versions import (
@@ -216,6 +217,27 @@ def test_batch_defaults_follow_version_and_device() -> None:
     assert [seqs("h100-sxm", v) for v in ("0.7.3", "0.8.5", "0.9.0")] == [256, 1024, 1024]
     assert [seqs("dgx-spark", v) for v in ("0.32.0", "0.33.0")] == [1024, 256]
     assert seqs("rtx-4090", "0.8.0") == 1024  # one figure for all before 0.8.5
+
+
+def test_offline_batches_are_larger() -> None:
+    """arg_utils.py, UsageContext.LLM_CLASS: `LLM(...)` batches 8,192 or 16,384 tokens."""
+
+    def tokens(gpu: str, version: str, **options: Any) -> int:
+        model, device = find_model("qwen3-0.6b", offline=True).model, find_gpu(gpu).gpu
+        given = make_options(engine="vllm", engine_version=version, **options)
+        request = requested(model, device, given)[1]
+        return batch_limits(request)[0]
+
+    for version, gpu, server, offline in (
+        ("0.12.0", "rtx-4090", 2048, 8192), ("0.12.0", "h100-sxm", 8192, 16384),
+        ("0.32.0", "b200", 16384, 16384), ("0.7.3", "h100-sxm", 8192, 8192),
+    ):  # fmt: skip
+        context = {"context_tokens": 8192}
+        assert tokens(gpu, version, **context) == server
+        assert tokens(gpu, version, offline_batch=True, **context) == offline
+    line = llmplan.estimate("qwen3-0.6b", "rtx-4090", offline_batch=True).launch
+    assert line is not None
+    assert "--max-num-batched-tokens 8192" in (line.command or "")
 
 
 GIVEN = {"gpu_memory_utilization": 0.9, "max_num_seqs": 64, "max_num_batched_tokens": 2048,

@@ -201,7 +201,10 @@ class Vllm(Engine):
     def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
         """Return the `vllm serve` line."""
         request = self._settled(request)[0]
-        seqs = batch_limits(request)[1]
+        tokens, seqs = batch_limits(request)
+        if request.limits.offline_batch:
+            limits = request.limits._replace(max_num_batched_tokens=tokens)
+            request = replace(request, limits=limits)
         default = _default_batch(request)[1]
         return vllm_launch.launch(request, max_num_seqs=None if seqs == default else seqs)
 
@@ -230,6 +233,8 @@ def _default_batch(request: Request) -> tuple[int, int]:
         if not tier.names or any(part in name for part in tier.names)
     )
     tier = next(fitting)
+    if request.limits.offline_batch:
+        return tier.offline_batched_tokens, tier.max_num_seqs
     return tier.max_num_batched_tokens, tier.max_num_seqs
 
 

@@ -45,10 +45,11 @@ RELEASES = """
 
 
 class Tier(NamedTuple):
-    """Batch defaults of the API server for devices of so much memory, or of these names."""
+    """Batch defaults for devices of so much memory, or of these names: server and `LLM(...)`."""
 
     memory_bytes: int
     max_num_batched_tokens: int
+    offline_batched_tokens: int
     max_num_seqs: int
     names: tuple[str, ...] = ()
 
@@ -98,10 +99,10 @@ V0_LONG_CONTEXT = 32_768
 """Contexts beyond it turn chunked prefill on in the first engine.
 Source: vLLM 0.5.4 to 0.6.6 engine/arg_utils.py (use_long_context)."""
 
-SMALL = Tier(0, 2048, 256)
-LARGE = Tier(70 * GIB, 8192, 1024)
-LARGEST = Tier(160 * GIB, 16384, 1024)
-NAMED = (Tier(0, 8192, 1024, ("h100", "h200")), Tier(0, 2048, 1024))
+SMALL = Tier(0, 2048, 8192, 256)
+LARGE = Tier(70 * GIB, 8192, 16384, 1024)
+LARGEST = Tier(160 * GIB, 16384, 16384, 1024)
+NAMED = (Tier(0, 8192, 16384, 1024, ("h100", "h200")), Tier(0, 2048, 8192, 1024))
 
 CHANGES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("0.1.0", "worker.py: torch's own peak alone", {}),

@@ -144,6 +144,7 @@ def _options(row: MemoryRow, test: str) -> dict[str, Any]:
         "kv_cache_memory_bytes": None if pool is None else round(pool),
         "enforce_eager": row.enforce_eager,
         "flash_attention": row.flash_attention,
+        "offline_batch": flags.get("offline_batch"),
         "n_gpu_layers": layers if layers is None or layers >= 0 else None,
     }
 

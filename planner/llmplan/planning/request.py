@@ -51,6 +51,7 @@ class Options(Record):
     host_ram: int | None = None
     speculative_tokens: int | None = None
     draft: Model | None = None
+    offline_batch: bool | None = None
     explain: bool = False
 
     def __post_init__(self) -> None:

@@ -39,6 +39,7 @@ class Limits(NamedTuple):
 
     `n_gpu_layers` and `n_cpu_moe` keep layers, or the experts of layers, on the host, which
     has `host_ram` bytes. `speculative_tokens` are drafted before each step that checks them.
+    `offline_batch` is vLLM's `LLM(...)`, whose batches are larger, in place of its server.
     """
 
     gpu_memory_utilization: float | None = None
@@ -52,6 +53,7 @@ class Limits(NamedTuple):
     n_cpu_moe: int | None = None
     host_ram: int | None = None
     speculative_tokens: int | None = None
+    offline_batch: bool | None = None
 
 
 class MemoryPerGpu(NamedTuple):
