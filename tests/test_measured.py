@@ -11,7 +11,10 @@ from conftest import ROOT, Cli
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmplan.engines import get_engine, known_engines
+from llmplan.engines.vllm_measured import CUDA_GRAPH_BYTES
 from llmplan.errors import CatalogFileError, InputError
+from llmplan.measured.bands import held_out, with_bands
 from llmplan.measured.logs import read_log
 from llmplan.measured.memory import memory_scores
 from llmplan.measured.rows import own_measurements, read_rows, row_of
@@ -50,6 +53,38 @@ def test_repeats_count_once_and_skips_are_counted() -> None:
     assert found["vllm", "weights"].rows == 1
     assert found["vllm", "weights"].skipped == 1
     assert found["vllm", "kv_bytes_per_token"].rows == 2
+
+
+def test_declared_rows_exist_and_hold_what_their_constant_says() -> None:
+    """Every row that a constant was read off is in measurements/, and is left out of quotes."""
+    rows = {r.id: r for r in read_rows([own_measurements("memory")])}
+    declared = [(e, f) for e in known_engines() for f in get_engine(e).fitted_on]
+    assert {e for e, _ in declared} >= {"vllm", "sglang", "llama.cpp", "transformers"}
+    for _, f in declared:
+        assert set(f.rows) <= rows.keys(), f.constant
+        assert len({rows[i].repeats.get(t, i) for i in f.rows for t in f.tests or ("x",)}) > 1
+    kept = {(s.id, s.test) for s in held_out(memory_scores(rows.values()))}
+    for _, f in declared:
+        assert not kept & {(i, t) for i in f.rows for t in f.tests}
+    graphs = next(f for _, f in declared if f.constant == "CUDA_GRAPH_BYTES")
+    observed = {json.loads(line)["id"]: json.loads(line).get("observed") or {}
+                for line in Path(own_measurements("memory")).read_text().splitlines()}  # fmt: skip
+    median = quantile(sorted(observed[i]["cudagraph_gib"] for i in graphs.rows), 0.5)
+    assert median == pytest.approx(CUDA_GRAPH_BYTES / 2**30, abs=0.006)
+
+
+def test_bands_are_those_of_other_rows() -> None:
+    """80 % bands: they hold about that share of rows, and no row is in its own band's errors."""
+    own = list(memory_scores(read_rows([own_measurements("memory")])))
+    banded = [s for s in with_bands(own, own) if s.low is not None and not s.fitted]
+    assert {s.engine for s in banded} == {"vllm", "llama.cpp", "ik_llama.cpp", "transformers"}
+    inside = sum(
+        (s.low or 0) * (1 - 1e-9) <= s.observed <= (s.high or 0) * (1 + 1e-9) for s in banded
+    )
+    assert 0.72 <= inside / len(banded) <= 0.95
+    worst = next(s for s in banded if s.id == "mem-v-0566" and s.test == "kv_pool")
+    without = [s for s in own if s.id != "mem-v-0566"]
+    assert with_bands([worst], without)[0].high == worst.high
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0, 1))

@@ -18,12 +18,15 @@ KINDS = ("memory", "speed")
               help="What is scored.")  # fmt: skip
 @click.option("--by", type=click.Choice(["test", "version", "engine", "device"]), default="test",
               show_default=True, help="What the errors are grouped by.")  # fmt: skip
+@click.option("--held-out", is_flag=True,
+              help="Leave out rows that a constant was read off.")  # fmt: skip
 @click.option("--rows", "out", metavar="OUT.jsonl", help="Write every test of every row there.")
 @output_options
 def command(
     files: tuple[str, ...],
     kind: str,
     by: str,
+    held_out: bool,
     out: str | None,
     format: str,
     as_json: bool,
@@ -38,6 +41,7 @@ def command(
     Example: llmplan validate --kind memory --by version --rows out.jsonl
     """
     from llmplan.errors import InputError
+    from llmplan.measured import bands
     from llmplan.measured.memory import memory_scores
     from llmplan.measured.rows import own_measurements, read_rows
     from llmplan.measured.summary import summaries
@@ -45,6 +49,10 @@ def command(
     if kind == "speed":
         raise InputError("This version does not predict speed.", "Score memory: --kind memory.")
     scores = list(memory_scores(read_rows(list(files) or [own_measurements(kind)])))
+    if out:
+        scores = bands.with_bands(scores, bands.own_scores() if files else scores)
+    if held_out:
+        scores = bands.held_out(scores)
     if out:
         _write(out, scores)
     format = "json" if as_json else format

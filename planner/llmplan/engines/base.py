@@ -111,6 +111,18 @@ class Plan(NamedTuple):
     """What else is too small, where it is not the device: one sentence."""
 
 
+POOL_TESTS = ("kv_pool", "kv_tokens")
+"""Figures of measurements/ that a constant of run-time memory moves."""
+
+
+class Fitted(NamedTuple):
+    """A constant read off logs: which figures it moves, off which rows of measurements/."""
+
+    constant: str
+    tests: tuple[str, ...]
+    rows: tuple[str, ...]
+
+
 class Engine(ABC):
     """An engine: stateless, one instance a module, named `ENGINE`."""
 
@@ -120,6 +132,7 @@ class Engine(ABC):
     smaller_kv: str
     has_tensor_parallel: bool
     plans_drafts: bool = False
+    fitted_on: tuple[Fitted, ...] = ()
 
     @property
     def default_version(self) -> str:

@@ -20,6 +20,7 @@ from llmplan.engines.base import (
 )
 from llmplan.engines.layered import (
     ACTIVATION_BYTES,
+    HIDDEN_STATES_FITTED_ON,
     LayeredEngine,
     common_error,
     layer_stages,
@@ -104,6 +105,7 @@ class Transformers(LayeredEngine):
 
     name = "transformers"
     versions = tuple(p.since for p in POLICIES)
+    fitted_on = (HIDDEN_STATES_FITTED_ON,)
     smaller_kv = "fp8"
     formats = ("bnb-int8", "awq-int4", "gptq-int4", "bnb-nf4")
     architectures = TRANSFORMERS

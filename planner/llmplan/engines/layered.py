@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from llmplan.engines.base import Engine, Request, Stage, extension_error, word
+from llmplan.engines.base import Engine, Fitted, Request, Stage, extension_error, word
 from llmplan.engines.paged import (
     Checkpoint,
     PagedEngine,
@@ -107,6 +107,14 @@ def layer_stages(
         stages.append(Stage(size, one))
         start += count
     return stages
+
+
+HIDDEN_STATES_FITTED_ON = Fitted(
+    "hidden states of prefill_bytes",
+    ("total_used",),
+    tuple(f"mem-t-qwen-{n:04}" for n in range(231, 247)),
+)
+"""Qwen2.5-3B's rows, which the count below was read off."""
 
 
 def prefill_bytes(model: Model, tokens: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 from typing import NamedTuple
 
-from llmplan.engines.base import Request, Stage
+from llmplan.engines.base import Fitted, Request, Stage
 from llmplan.engines.llama_cpp_versions import Rules
 from llmplan.memory import gguf_buffers as buffers
 from llmplan.memory.gguf import expert_matrices
@@ -32,6 +32,16 @@ OFFLOADING_VENDORS = ("nvidia", "amd", "mthreads", "intel", "huawei")
 """Vendors whose backend copies host layers over for a large batch (op_offload).
 Source: offload_op of ggml-cuda, ggml-sycl, ggml-vulkan and ggml-cann at 0c1e57098."""
 
+
+FITTED_ON = (
+    Fitted(
+        "HIDDEN_COPIES",
+        ("gguf_compute_buffer",),
+        tuple(f"mem-l-{n:04}" for n in (116, 121, 128, 133, 146, 148, 153, 154, 164, 198, 398, 399,
+                                        400)),
+    ),
+)  # fmt: skip
+"""The hidden states of the graph (memory/gguf_buffers.py) were read off Llama and Qwen logs."""
 
 RECURRENT_COPIES = 3
 """Copies of a recurrent mixer's projections that are alive, beside one hidden state.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from llmplan.engines.base import Engine, Overheads, Plan, Request, extension_error, solve, word
 from llmplan.engines.llama_cpp_architectures import ARCHITECTURES, GGUF_ARCHITECTURES
 from llmplan.engines.llama_cpp_memory import (
+    FITTED_ON,
     Placement,
     compute_buffer_bytes,
     flash,
@@ -71,6 +72,7 @@ class LlamaCpp(Engine):
     versions: tuple[str, ...] = (NEWEST,)
     batches_continuously = False
     smaller_kv = "q8_0"
+    fitted_on = FITTED_ON
     has_tensor_parallel = False
 
     def check_version(self, version: str | None) -> str:

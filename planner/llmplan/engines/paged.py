@@ -8,7 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from llmplan.engines import sharding
-from llmplan.engines.base import CONTEXT_BYTES, Engine, Plan, Request, word
+from llmplan.engines.base import (
+    CONTEXT_BYTES,
+    POOL_TESTS,
+    Engine,
+    Fitted,
+    Plan,
+    Request,
+    word,
+)
 from llmplan.errors import InputError
 from llmplan.memory.activations import forward_peak_bytes
 from llmplan.memory.formats import KV_FORMATS, WEIGHT_FORMATS
@@ -25,6 +33,10 @@ LINKED_RANK_BYTES = 0.25 * GIB
 Source: median of 0.20, 0.25 and 0.29 GiB (SGLang start-up logs of 2 x A100-80, 2 x A100-40 and
 8 x H100, total less free less context); leaving each out moves the free memory of that log by
 0.01 to 0.5 GiB, at most 0.6 % of the device. Four A10G without a link showed none."""
+
+LINKED_RANKS_FITTED_ON = Fitted(
+    "LINKED_RANK_BYTES", POOL_TESTS, ("mem-s-0020", "mem-s-0029", "mem-s-0007")
+)
 
 MAX_VERSION_TEXT = 40
 """Characters of a version that are read; a longer one is no version."""

@@ -16,6 +16,7 @@ from llmplan.engines import sharding
 from llmplan.engines.base import Overheads, Plan, Request, Stage, extension_error, solve, word
 from llmplan.engines.drafting import Drafter, draft_terms, drafter_error, drafter_of, method_of
 from llmplan.engines.paged import (
+    LINKED_RANKS_FITTED_ON,
     PagedEngine,
     capability_error,
     checkpoint_error,
@@ -128,6 +129,7 @@ class Sglang(PagedEngine):
     formats = ("fp8", "int8-w8a8", "nvfp4", "awq-int4", "gptq-int4")
     architectures = ARCHITECTURES
     plans_drafts = True
+    fitted_on = (LINKED_RANKS_FITTED_ON,)
 
     def unsupported(self, request: Request) -> str | None:
         """Return why SGLang does not run this model, format or device."""
@@ -307,11 +309,10 @@ def _cells(request: Request, layers: range, drafter: Drafter | None) -> Cells:
             full += token
         state += count * layer_state_bytes(cache, tp=tp, state_bytes=STATE_BYTES)
     if drafter and full:  # counted as so many more layers like those of the model
-        keep = sum(bool(c.heads) and not (pools and c.limit) and p in layers
-                   for c, positions in cached_layers(model) for p in positions)  # fmt: skip
-        full *= 1 + len(drafter.stack.layers) / keep
-    compressed = kv.name == "fp8_ds_mla" and pools
-    ratio = WINDOW_RATIO_COMPRESSED if compressed else WINDOW_RATIO
+        own = sum(p in layers for c, positions in cached_layers(model) for p in positions
+                   if c.heads and not (pools and c.limit))  # fmt: skip
+        full *= 1 + len(drafter.stack.layers) / own
+    ratio = WINDOW_RATIO_COMPRESSED if kv.name == "fp8_ds_mla" and pools else WINDOW_RATIO
     page = request.limits.block_size or 1
     return Cells(full, windowed, window, ratio, state, rules.state_slots, page)
 

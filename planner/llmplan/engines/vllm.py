@@ -10,6 +10,14 @@ from dataclasses import replace
 from llmplan.engines import sharding, vllm_launch, vllm_printed, vllm_support, vllm_versions
 from llmplan.engines.base import CONTEXT_BYTES, Engine, Overheads, Plan, Request, Stage, solve
 from llmplan.engines.drafting import draft_terms, drafter_of
+from llmplan.engines.vllm_measured import (
+    CUDA_GRAPH_BYTES,
+    FITTED_ON,
+    KEPT_BYTES,
+    NON_TORCH_BYTES,
+    ROCM_LOADING_BYTES,
+    SAMPLER_COPIES,
+)
 from llmplan.engines.vllm_paging import (
     BLOCK_TOKENS,
     CONCURRENT_BATCHES,
@@ -27,33 +35,9 @@ from llmplan.memory.formats import KV_FORMATS, WEIGHT_FORMATS
 from llmplan.memory.tensor import rank_units
 from llmplan.memory.weights import stage_bytes, stage_layers, weight_bytes
 from llmplan.specs.formats import WeightFormat
-from llmplan.specs.hardware import GIB, Accelerator
+from llmplan.specs.hardware import Accelerator
 from llmplan.specs.model import Model, MoE
 from llmplan.specs.setup import Launch, Parallelism, Term, Warning_
-
-SAMPLER_COPIES = 9.8
-"""Live float32 copies of the logits at the sampler's profiling peak.
-Source: 9.6-10.3 over CUDA start-up logs, engine memory rules of 2026-11 (calibrated)."""
-
-CUDA_GRAPH_BYTES = 0.35 * GIB
-"""CUDA graphs, counted inside the budget since 0.20.
-Source: median of the 14 positive NVIDIA figures logged by vLLM 0.7-0.23 (0.06-1.81 GiB)."""
-
-NON_TORCH_BYTES = {1: 0.16 * GIB, 2: 0.54 * GIB, 4: 0.63 * GIB}
-"""Memory outside PyTorch by tp: NCCL buffers, workspaces. Wider than 4 takes the last figure.
-Source: medians of 16, 5 and 2 start-up logs, public memory measurements of 2026-11."""
-
-KEPT_BYTES = 0.65 * GIB
-"""What the caching allocator kept beside the peak, where the profile run counts all that is not
-free (0.2.5 to 0.6.4). Source: two starts of Llama-2-7B, vLLM 0.2.5 on A100 and 0.3.0 on H20
-(0.75 and 0.57 GiB). Held out, Llama-3-8B: on T4 the pool's error falls from 27 % to 14 %, on an
-A40 whose memory was not logged it grows from 9 % to 11 %."""
-
-ROCM_LOADING_BYTES = 0.23 * GIB
-"""What ROCm's "weights" are above the tensors: its figure is all memory in use, the caching
-allocator's too (platforms/rocm.py get_current_memory_usage, 0.12.0). Source: Qwen3-14B on one and
-two R9700 (0.21 and 0.25 GiB). Held out, Qwen3-Coder-30B there: errors fall from 4.2 and 5.1 % to
-2.8 and 2.3 %."""
 
 NESTED_SCALE_BITS = 8
 """Bits of an absmax that bitsandbytes quantizes again (compress_statistics in the loader); its own
@@ -72,6 +56,7 @@ class Vllm(Engine):
     smaller_kv = "fp8"
     has_tensor_parallel = True
     plans_drafts = True
+    fitted_on = FITTED_ON
 
     def check_version(self, version: str | None) -> str:
         """Return the version to plan for: any build between the oldest and the newest known."""
@@ -328,12 +313,11 @@ def _terms(
     batched, seqs = batch_limits(request)
     observed = "exact" if request.gpu.usable_memory_observed else "assumed"
     measured = "calibrated" if request.gpu.vendor == "nvidia" else "transferred"
-    # The profile run of the second engine also encodes the largest image a processor allows.
-    encodes = request.model.vision is not None and bool(policy.tiers)
+    encodes = _encodes(request, policy)
     budget = ("usable memory", request.device_bytes)
     if request.limits.kv_cache_memory_bytes is None:
         budget = (f"usable memory x {share}", round(request.device_bytes * share))
-    graphs = ("median of logged sizes", measured, "14 NVIDIA start-up logs, vLLM 0.7-0.23")
+    graphs = ("median of logged sizes", measured, "12 NVIDIA start-up logs, vLLM 0.7-0.12")
     if not policy.counts_graphs:
         source = "envs.py VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS, off before 0.20.0"
         graphs = ("captured beside the budget before 0.20: not counted", "exact", source)
@@ -366,6 +350,11 @@ def _terms(
     )  # fmt: skip
 
 
+def _encodes(request: Request, policy: Policy) -> bool:
+    """Return whether the profile run encodes the largest image: the second engine's does."""
+    return request.model.vision is not None and bool(policy.tiers)
+
+
 def _warnings(request: Request) -> tuple[Warning_, ...]:
     found = []
     p, gpu = request.parallel, request.gpu
@@ -380,6 +369,12 @@ def _warnings(request: Request) -> tuple[Warning_, ...]:
     if not vllm_versions.at_least(request.version, newest):
         message = f"Which models and formats vLLM {request.version} runs is read off {newest}."
         found.append(Warning_("older_version", message))
+    if _encodes(request, policy_of(request.version)):
+        message = (
+            f"The largest image of {request.model.id} is not on record: vLLM encodes it when it "
+            "sizes its pool, which may be smaller by gibibytes."
+        )
+        found.append(Warning_("encoder_peak_unknown", message))
     without_arithmetic = vllm_support.weights_warning(request)
     return tuple([*found, without_arithmetic] if without_arithmetic else found)
 

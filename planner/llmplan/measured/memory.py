@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from llmplan.catalog.resolve import find_gpu, find_model
-from llmplan.engines import get_engine
+from llmplan.engines import get_engine, known_engines
 from llmplan.engines.base import Engine, Request
 from llmplan.errors import AmbiguousName, LlmplanError, UnknownName
 from llmplan.measured.rows import MemoryRow
@@ -48,6 +48,9 @@ class Score(NamedTuple):
     engine_version: str | None
     repeat_of: str | None
     gpu: str | None = None
+    fitted: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
 
     @property
     def error(self) -> float | None:
@@ -57,12 +60,13 @@ class Score(NamedTuple):
         return (self.predicted - self.observed) / self.observed
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the row as the contract says; the band of memory is not stated."""
+        """Return the row as the contract says; `fitted` names the constants read off it."""
         return {
             "id": self.id, "test": self.test, "observed": self.observed,
-            "predicted": self.predicted, "low": None, "high": None, "basis": self.basis,
+            "predicted": self.predicted, "low": self.low, "high": self.high, "basis": self.basis,
             "error": self.error, "skipped": self.skipped, "engine": self.engine,
             "engine_version": self.engine_version, "repeat_of": self.repeat_of,
+            "fitted": list(self.fitted),
         }  # fmt: skip
 
 
@@ -84,7 +88,16 @@ def memory_scores(rows: Iterable[MemoryRow]) -> Iterator[Score]:
             except (SkipError, LlmplanError) as e:
                 skipped = " ".join(str(e).split())
             yield Score(row.id, test, float(observed), predicted, basis, skipped, row.engine,
-                        version, row.repeats.get(test), row.gpu)  # fmt: skip
+                        version, row.repeats.get(test), row.gpu,
+                        fitted_on(row, test))  # fmt: skip
+
+
+def fitted_on(row: MemoryRow, test: str) -> tuple[str, ...]:
+    """Return the constants that were read off this row and move this figure."""
+    if row.engine not in known_engines():
+        return ()
+    declared = get_engine(row.engine).fitted_on
+    return tuple(f.constant for f in declared if test in f.tests and row.id in f.rows)
 
 
 def _basis(engine: Engine, test: str) -> str:

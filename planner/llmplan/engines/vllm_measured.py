@@ -1,0 +1,48 @@
+"""vLLM's constants that were read off start-up logs, and the rows of measurements/ they are of."""
+
+from __future__ import annotations
+
+from llmplan.engines.base import POOL_TESTS, Fitted
+from llmplan.specs.hardware import GIB
+
+SAMPLER_COPIES = 9.8
+"""Live float32 copies of the logits at the sampler's profiling peak.
+Source: 9.6-10.3 over CUDA start-up logs, engine memory rules of 2026-11 (calibrated)."""
+
+CUDA_GRAPH_BYTES = 0.35 * GIB
+"""CUDA graphs, counted inside the budget since 0.20. Source: median of the 12 positive NVIDIA
+figures logged by vLLM 0.7-0.12 (0.08-1.81 GiB); servers of one sequence (0.06 GiB) left out."""
+
+NON_TORCH_BYTES = {1: 0.16 * GIB, 2: 0.54 * GIB, 4: 0.63 * GIB}
+"""Memory outside PyTorch by tp: NCCL buffers, workspaces. Wider than 4 takes the last figure.
+Source: medians of 16 (11 of them on Ascend), 5 and 2 start-up logs, collected 2026-11."""
+
+KEPT_BYTES = 0.65 * GIB
+"""What the caching allocator kept beside the peak, where the profile run counts all that is not
+free (0.2.5 to 0.6.4). Source: two starts of Llama-2-7B, vLLM 0.2.5 on A100 and 0.3.0 on H20
+(0.75 and 0.57 GiB). Held out, Llama-3-8B: on T4 the pool's error falls from 27 % to 14 %, on an
+A40 whose memory was not logged it grows from 9 % to 11 %."""
+
+ROCM_LOADING_BYTES = 0.23 * GIB
+"""What ROCm's "weights" are above the tensors: its figure is all memory in use, the caching
+allocator's too (platforms/rocm.py get_current_memory_usage, 0.12.0). Source: Qwen3-14B on one and
+two R9700 (0.21 and 0.25 GiB). Held out, Qwen3-Coder-30B there: errors fall from 4.2 and 5.1 % to
+2.8 and 2.3 %."""
+
+
+def _rows(*numbers: int) -> tuple[str, ...]:
+    return tuple(f"mem-v-{n:04}" for n in numbers)
+
+
+FITTED_ON = (
+    Fitted("SAMPLER_COPIES", POOL_TESTS, _rows(68, 594, 595, 608, 670, 671, 675, 676)),
+    Fitted("CUDA_GRAPH_BYTES", (),
+           _rows(52, 68, 524, 525, 528, 529, 533, 536, 537, 540, 541, 671)),
+    Fitted("NON_TORCH_BYTES", POOL_TESTS,
+           _rows(68, 594, 598, 671, 675, 483, 484, 485, 486, 488, 489, 490, 491, 493, 494, 495,
+                 595, 602, 608, 670, 676, 544, 545)),
+    Fitted("KEPT_BYTES", POOL_TESTS, _rows(568, 573)),
+    Fitted("ROCM_LOADING_BYTES", ("weights", *POOL_TESTS), _rows(498, 499)),
+)  # fmt: skip
+"""Each constant with the rows that it was read off and the figures of theirs that it moves: graphs
+none, for these versions capture them beside the budget."""
