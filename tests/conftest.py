@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from hub_server import Hub
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -73,3 +79,25 @@ class Cli:
 def cli(installed: Path) -> Cli:
     """Return a runner of the installed command line."""
     return Cli(installed)
+
+
+@pytest.fixture
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """Return a running Hub that huggingface_hub is pointed at, with an empty cache."""
+    from hub_server import CONFIG, WEIGHTS, Hub, address, serve
+    from huggingface_hub import constants
+
+    hub = Hub()
+    hub.put({"config.json": json.dumps(CONFIG).encode(), "model.safetensors": WEIGHTS})
+    server = serve(hub)
+    hub.url = address(server)  # type: ignore[attr-defined]
+    monkeypatch.setattr(constants, "ENDPOINT", address(server))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(tmp_path / "assets"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    for name in ("HF_TOKEN", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "token"))
+    yield hub
+    server.shutdown()
+    server.server_close()
