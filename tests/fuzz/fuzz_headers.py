@@ -82,7 +82,7 @@ def seeds(reader: str) -> dict[str, bytes]:
     from gguf import GGUFReader
 
     sys.path[:0] = [str(ROOT / "tests")]
-    from test_gguf_file import RECORDED, write  # type: ignore[import-not-found]
+    from gguf_files import RECORDED, write  # type: ignore[import-not-found]
 
     found = {}
     for name, record in RECORDED.items():

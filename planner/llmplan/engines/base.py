@@ -198,6 +198,10 @@ class Engine(ABC):
         """Return the smallest part to keep on the host that makes a request fit, or None."""
         return None
 
+    def own_choice(self, request: Request) -> str | None:
+        """Return what the engine takes by itself where it is left to choose, if it does."""
+        return None
+
     @abstractmethod
     def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
         """Return the command that starts the setup, and what to know before running it."""

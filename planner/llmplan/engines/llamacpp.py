@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import replace
 
+from llmplan.engines import llama_cpp_fit
 from llmplan.engines.base import Engine, Overheads, Plan, Request, extension_error, solve, word
 from llmplan.engines.llama_cpp_architectures import ARCHITECTURES, GGUF_ARCHITECTURES
 from llmplan.engines.llama_cpp_memory import (
@@ -25,7 +26,7 @@ from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import GIB, Accelerator
 from llmplan.specs.model import Model, MoE
 from llmplan.specs.setup import Launch, Limits, Parallelism, Term, Warning_
-from llmplan.specs.units import gib
+from llmplan.specs.units import gib, tokens_text
 
 FIT_MARGIN_BYTES = 1024 * 1024 * 1024
 """Memory that --fit leaves free on each device (--fit-target 1024 MiB).
@@ -231,6 +232,32 @@ class LlamaCpp(Engine):
             f"{n} of {layers + 1} layers on the device, the rest {self._where(request, found)} "
             f"(--n-gpu-layers {n})"
         )
+
+    def own_choice(self, request: Request) -> str | None:
+        """Return what llama-server takes without -c and -ngl, in builds that fit by themselves."""
+        if self.name != "llama.cpp" or not self.rules(request).fit or not request.model.decoder:
+            return None
+        found = llama_cpp_fit.choice(
+            request, measure=self._measured, fits=lambda r: self.plan(r).fits
+        )
+        if found is None:
+            return None
+        layers = len(request.model.main.layers) + 1
+        where = "all layers" if found.n_gpu_layers == layers else f"{found.n_gpu_layers} layers"
+        behind = f" but the experts of {found.n_cpu_moe}" if found.n_cpu_moe else ""
+        return (
+            f"started without -c and -ngl, llama-server fits itself: a context of "
+            f"{tokens_text(found.context_tokens)} tokens, {where}{behind} on the device"
+        )
+
+    def _measured(self, request: Request) -> llama_cpp_fit.Measured:
+        rules = self.rules(request)
+        placed, context = place(request, rules), request.context_tokens
+        overheads = self._overheads(request, rules, placed, 1)
+        on = stages(request, rules, placed)
+        weights = sum(s.weights_bytes for s in on)
+        used = weights + sum(s.request_bytes(context) + overheads.total for s in on)
+        return llama_cpp_fit.Measured(used, self.budget(request) * len(on), weights)
 
     def _first_that_fits(self, request: Request, ordered: list[Limits]) -> Limits | None:
         """Return the first of settings that leave ever less on the device."""

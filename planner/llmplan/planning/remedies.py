@@ -30,6 +30,7 @@ def remedies_for(
         *_fewer_sequences(engine, request, plan),
         *_smaller_kv(engine, request, plan),
         *_offload(engine, request),
+        *_own_choice(engine, request),
         *_more_devices(engine, request),
         *_other_formats(engine, request),
         *_bigger_device(engine, request, accelerators),
@@ -104,6 +105,11 @@ def _smaller_kv(engine: Engine, request: Request, plan: Plan) -> list[str]:
 
 def _offload(engine: Engine, request: Request) -> list[str]:
     line = engine.offload_remedy(request)
+    return [line] if line else []
+
+
+def _own_choice(engine: Engine, request: Request) -> list[str]:
+    line = engine.own_choice(request)
     return [line] if line else []
 
 
