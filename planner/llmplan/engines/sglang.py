@@ -13,7 +13,7 @@ from math import ceil
 from typing import NamedTuple
 
 from llmplan.engines import sharding
-from llmplan.engines.base import Overheads, Plan, Request, Stage, extension_error, solve, word
+from llmplan.engines.base import Overheads, Plan, Request, Stage, extension_error, solve
 from llmplan.engines.paged import (
     PagedEngine,
     capability_error,
@@ -27,12 +27,13 @@ from llmplan.engines.paged import (
 )
 from llmplan.engines.sglang_architectures import ARCHITECTURES, WINDOW_POOLS
 from llmplan.engines.sglang_versions import MIB, POLICIES, Ask, Policy, Tier, policy, tier_of
+from llmplan.engines.starting import Start, start_of
 from llmplan.memory.kv_cache import cached_layers, layer_state_bytes, layer_token_bytes
 from llmplan.memory.weights import stage_bytes, stage_layers, weight_bytes
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.model import Model
-from llmplan.specs.setup import Launch, Parallelism, Term, Warning_
+from llmplan.specs.setup import Parallelism, Term
 
 WINDOW_RATIO = 0.8
 """Tokens of the window pool for each of the full pool (swa_full_tokens_ratio, 0.5.23)."""
@@ -173,8 +174,8 @@ class Sglang(PagedEngine):
             pools.append((float(pool), cells.token))
         return pool_figures(request, plan, pools, page)
 
-    def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
-        """Return the `python -m sglang.launch_server` line."""
+    def start(self, request: Request, plan: Plan) -> Start:
+        """Return the words of `python -m sglang.launch_server`."""
         checkpoint = checkpoint_of(request, ("bf16", "fp16", "fp32", "fp8"))
         limits = request.limits
         words = ["python", "-m", "sglang.launch_server", "--model-path", checkpoint.target]
@@ -198,7 +199,7 @@ class Sglang(PagedEngine):
             words.append("--is-embedding")
         if request.model.trust_remote_code:
             words.append("--trust-remote-code")
-        return Launch(" ".join(words), checkpoint.urls), checkpoint.warnings
+        return start_of(words, checkpoint.target, checkpoint.urls, checkpoint.warnings)
 
 
 def _device_error(gpu: Accelerator, version: str) -> str | None:
@@ -305,7 +306,7 @@ def _format_flags(request: Request) -> list[str]:
             f'{{"rope_scaling": {{"rope_type": "yarn", "factor": {request.extension_factor}.0, '
             f'"original_max_position_embeddings": {model.context_tokens}}}}}'
         )
-        words += ["--json-model-override-args", word(rope)]
+        words += ["--json-model-override-args", rope]
     return words
 
 

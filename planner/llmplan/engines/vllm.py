@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from llmplan.engines import sharding, vllm_launch, vllm_printed, vllm_support, vllm_versions
 from llmplan.engines.base import CONTEXT_BYTES, Engine, Overheads, Plan, Request, Stage, solve
+from llmplan.engines.starting import Start
 from llmplan.engines.vllm_paging import (
     BLOCK_TOKENS,
     CONCURRENT_BATCHES,
@@ -28,7 +29,7 @@ from llmplan.memory.weights import stage_bytes, stage_layers, weight_bytes
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import GIB, Accelerator
 from llmplan.specs.model import Model, MoE
-from llmplan.specs.setup import Launch, Parallelism, Term, Warning_
+from llmplan.specs.setup import Parallelism, Term, Warning_
 
 SAMPLER_COPIES = 9.8
 """Live float32 copies of the logits at the sampler's profiling peak.
@@ -196,12 +197,12 @@ class Vllm(Engine):
         figures["weights"] += _loading_bytes(request)
         return figures
 
-    def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
-        """Return the `vllm serve` line."""
+    def start(self, request: Request, plan: Plan) -> Start:
+        """Return the words of `vllm serve`."""
         request = self._settled(request)[0]
         seqs = batch_limits(request)[1]
         default = _default_batch(request)[1]
-        return vllm_launch.launch(request, max_num_seqs=None if seqs == default else seqs)
+        return vllm_launch.start(request, max_num_seqs=None if seqs == default else seqs)
 
 
 def batch_limits(request: Request) -> tuple[int, int]:

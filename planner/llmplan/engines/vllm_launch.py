@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from llmplan.engines.base import Request, word
+from llmplan.engines.base import Request
+from llmplan.engines.starting import NO_ARTIFACT, Start, start_of
 from llmplan.engines.vllm_support import KV_FLAGS
 from llmplan.engines.vllm_versions import FLAGS_SINCE, ROPE_PARAMETERS_SINCE, SERVE_SINCE, at_least
 from llmplan.memory.adapters import slot_adapter
 from llmplan.memory.formats import WEIGHT_FORMATS
 from llmplan.specs.model import Model
-from llmplan.specs.setup import Launch, Warning_
+from llmplan.specs.setup import Warning_
 
 DTYPES = {"fp16": "half", "bf16": "bfloat16", "fp32": "float32"}
 """Value of --dtype for formats that are not the checkpoint's own."""
@@ -30,8 +31,8 @@ class Checkpoint(NamedTuple):
     warnings: tuple[Warning_, ...] = ()
 
 
-def launch(request: Request, *, max_num_seqs: int | None) -> tuple[Launch, tuple[Warning_, ...]]:
-    """Return the `vllm serve` line; `max_num_seqs` where it is not the default.
+def start(request: Request, *, max_num_seqs: int | None) -> Start:
+    """Return the words of `vllm serve`; `max_num_seqs` where it is not the default.
 
     Versions without that command are run as a module.
     """
@@ -39,7 +40,7 @@ def launch(request: Request, *, max_num_seqs: int | None) -> tuple[Launch, tuple
     p, limits = request.parallel, request.limits
     serve = at_least(request.version, SERVE_SINCE)
     words = ["vllm", "serve"] if serve else MODULE.split()
-    words += [word(checkpoint.target), *checkpoint.flags]
+    words += [checkpoint.target, *checkpoint.flags]
     for flag, value, default in (
         ("--tensor-parallel-size", p.tp, 1),
         ("--pipeline-parallel-size", p.pp, 1),
@@ -62,7 +63,7 @@ def launch(request: Request, *, max_num_seqs: int | None) -> tuple[Launch, tuple
         words += ["--kv-cache-dtype", KV_FLAGS.get(request.kv.name, request.kv.name)]
     if request.model.trust_remote_code:
         words.append("--trust-remote-code")
-    return Launch(" ".join(words), checkpoint.urls), checkpoint.warnings
+    return start_of(words, checkpoint.target, checkpoint.urls, checkpoint.warnings)
 
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -85,7 +86,7 @@ def _adapter_flags(model: Model) -> list[str]:
     source = model.adapter.hub_id or f"./{model.id}-adapter"
     name = (model.adapter.hub_id or "adapter").rpartition("/")[2]
     return ["--enable-lora", "--max-lora-rank", str(rank), "--lora-modules",
-            word(f"{name}={source}")]  # fmt: skip
+            f"{name}={source}"]  # fmt: skip
 
 
 def _stretched(request: Request) -> list[str]:
@@ -103,7 +104,7 @@ def _stretched(request: Request) -> list[str]:
         f'"original_max_position_embeddings": {request.model.context_tokens}'
         + (f', "rope_theta": {request.model.rope_theta}}}}}' if newer else "}}")
     )
-    return ["--hf-overrides", word(rope)]
+    return ["--hf-overrides", rope]
 
 
 def _checkpoint(request: Request) -> Checkpoint:
@@ -123,4 +124,4 @@ def _checkpoint(request: Request) -> Checkpoint:
         return Checkpoint(base, ("--quantization", "fp8"), urls)
     local = f"./{model.id}-{fmt.name}"
     message = f"No published {fmt.name} checkpoint on record: make one in {local} (llm-compressor)."
-    return Checkpoint(local, warnings=(Warning_("no_published_artifact", message),))
+    return Checkpoint(local, warnings=(Warning_(NO_ARTIFACT, message),))
