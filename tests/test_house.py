@@ -27,6 +27,15 @@ ALLOWED = {
     "catalog": {"specs", "catalog", "sources", "errors"},
     "sources": {"specs", "sources", "errors"},
     "planning": {"specs", "memory", "engines", "planning", "errors", "version"},
+    "deployment": {
+        "specs",
+        "memory",
+        "engines",
+        "planning",
+        "deployment",
+        "errors",
+        "version",
+    },
     "measured": {"specs", "memory", "engines", "planning", "catalog", "measured", "errors"},
     "render": {"specs", "memory", "engines", "planning", "catalog", "render", "errors"},
 }
@@ -153,7 +162,7 @@ def test_public_functions_are_documented() -> None:
 
 
 def test_public_surface_is_small() -> None:
-    assert llmplan.__all__ == ["__version__", "estimate", "fit", "load_gpu", "load_model"]
+    assert llmplan.__all__ == ["__version__", "deploy", "estimate", "fit", "load_gpu", "load_model"]
 
 
 def test_pages_show_the_scores_of_today() -> None:
