@@ -19,7 +19,9 @@ def head(d: Deployment) -> list[str]:
         f"One device: {memory(d)}.",
         *speed(d),
     ]
-    return [*lines, *(f"Note: {w.message}" for w in s.warnings)]
+    # what a line alone cannot start, the file around it does
+    notes = (w.message for w in s.warnings if w.code != "several_nodes")
+    return [*lines, *(f"Note: {message}" for message in notes)]
 
 
 def choice(d: Deployment) -> str:

@@ -21,6 +21,8 @@ def files(d: Deployment) -> list[File]:
             "Take --to lws, or say --devices-per-node.",
         )
     lines = [*head(d), *flag_lines(list(d.start.words), d)]
+    if d.nodes > 1:
+        lines.append(f"Start a Ray cluster over {d.nodes} nodes first: ray start on each of them.")
     lines.append("Gated checkpoints: export HF_TOKEN first, or log in with the hf command.")
     launch = d.setup.launch
     command = launch.command if launch and launch.command else d.start.line
