@@ -174,6 +174,20 @@ def test_pages_show_the_scores_of_today() -> None:
     assert scored("\n".join(pages)) == "\n".join(pages)
 
 
+def test_pages_show_the_files_of_today() -> None:
+    """`python tests/tools/write_docs.py` writes the examples and tables of docs/deploy."""
+    import runpy
+
+    from llmplan.deployment.run import target_names
+
+    tools = runpy.run_path(str(ROOT / "tests/tools/write_docs.py"))
+    pages = {p.stem: p.read_text(encoding="utf-8") for p in tools["pages_of_deploy"]()}
+    assert pages.keys() == {"deploy", *target_names()}
+    for name, page in pages.items():
+        assert tools["shown"](page) == page, name
+        assert name == "deploy" or "<!-- deploy: " in page
+
+
 def test_every_command_is_documented_with_an_example() -> None:
     """`python tests/tools/write_docs.py` writes docs/commands.md from the commands' own help."""
     import runpy

@@ -15,7 +15,7 @@ from llmplan.deployment.pod import (
     service,
     weights_note,
 )
-from llmplan.deployment.reasons import head
+from llmplan.deployment.reasons import head, reason_of
 from llmplan.deployment.yaml_text import Why, yaml_text
 from llmplan.engines.several_nodes import Addresses, GroupWords, group_words
 from llmplan.errors import InputError
@@ -99,7 +99,7 @@ def _container(d: Deployment, group: GroupWords, role: str) -> dict[str, Any]:
     if group.needs_ray:
         return _with_ray(found, group, leads=leads)
     added = [*group.every, *(() if leads else group.followers)]
-    found["args"] = [*found["args"], *added]
+    found["args"] = [*found["args"], *(Why(w, reason_of(w, d)) for w in added)]
     if group.ranks_per_node:
         rank = f"$(({RANK} * {group.ranks_per_node}))"
         start = f'exec "$@" --data-parallel-start-rank {rank}'
