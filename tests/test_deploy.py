@@ -164,14 +164,16 @@ def test_formats_have_a_tool_or_say_so() -> None:
                  "compressed-tensors-w4a16", "gguf:Q4_K_M", "gguf:IQ2_M", "mlx-4bit",
                  "exl3:4.0bpw"):  # fmt: skip
         assert name.startswith("exl3:") or name in WEIGHT_FORMATS
-        recipe = recipe_of(name)
+        recipe = recipe_of(name, "vllm")
         assert recipe is not None, name
-        (file,) = checkpoint_files(llmplan.load_model("llama-3.1-8b"), name, "./out")
+        (file,) = checkpoint_files(llmplan.load_model("llama-3.1-8b"), name, "vllm", "./out")
         assert "meta-llama/Llama-3.1-8B-Instruct" in file.text
         assert recipe.source
         assert "./out" in file.text
-    assert recipe_of("hqq-int4") is None
-    assert checkpoint_files(llmplan.load_model("llama-3.1-8b"), "hqq-int4", "./x") == []
+    assert recipe_of("hqq-int4", "vllm") is None
+    assert checkpoint_files(llmplan.load_model("llama-3.1-8b"), "hqq-int4", "vllm", "./x") == []
+    tools = {e: recipe_of("awq-int4", e) for e in ("vllm", "tensorrt-llm", "lmdeploy")}
+    assert len({r.tool for r in tools.values() if r}) == 3
     assert all(r.date for r in RECIPES)
 
 

@@ -153,11 +153,14 @@ def test_modelfile() -> None:
     assert "export OLLAMA_CONTEXT_LENGTH=16384" in script
 
 
-PINNED_ENGINES = {"vllm": "vllm", "sglang": "sglang", "llama.cpp": "llama.cpp"}
+PINNED_ENGINES = {"vllm": ("h200", 14), "sglang": ("h200", 12), "llama.cpp": ("h200", 8),
+                  "lmdeploy": ("h200", 8), "mlx-lm": ("m3-ultra-512g", 4)}  # fmt: skip
+"""A device for each, and how many different flags the test has to see at least."""
+
 OPTIONS: list[dict[str, Any]] = [
     {}, {"gpus": 4}, {"context_tokens": 65536}, {"max_num_seqs": 8, "enforce_eager": True},
     {"gpu_memory_utilization": 0.7, "max_num_batched_tokens": 4096}, {"kv_format": "fp8"},
-    {"block_size": 32}, {"kv_cache_memory_bytes": 4 << 30}, {"gpus": 8, "dp": 2, "tp": 4},
+    {"block_size": 32}, {"concurrency": 2}, {"kv_format": "q8_0"}, {"kv_cache_memory_bytes": 4 << 30}, {"gpus": 8, "dp": 2, "tp": 4},
 ]  # fmt: skip
 MODELS = ("llama-3.1-8b", "mixtral-8x7b", "deepseek-v2-lite", "gemma-3-12b", "bge-m3",
           "phi-3.5-moe", "alpaca-lora-7b")  # fmt: skip
@@ -167,19 +170,21 @@ MODELS = ("llama-3.1-8b", "mixtral-8x7b", "deepseek-v2-lite", "gemma-3-12b", "bg
 def test_flags_are_those_of_the_newest_release(engine: str) -> None:
     """Every flag that a file gives to a server is one that its release knows."""
     known, seen = flags(engine), set()
+    gpu, least = PINNED_ENGINES[engine]
     for model in MODELS:
         for options in OPTIONS:
             try:
-                found = llmplan.deploy(model, "h200", "docker", engine=engine, **options)
+                found = llmplan.deploy(model, gpu, "bench", engine=engine, **options)
             except InputError:
                 continue
             if found is None:
                 continue
-            words = [*found.deployment.words(), *_group(found)]
-            used = {w for w in words[2:] if re.match(r"--?[a-zA-Z]", w)}  # less python -m
+            d = found.deployment
+            words = [*d.start.words, *d.reachable(), *_group(found)]
+            used = {w for w in words if re.match(r"--?[a-zA-Z]", w)} - {"-m"}  # python -m
             assert used <= known, (model, options, used - known)
             seen |= used
-    assert len(seen) >= {"vllm": 14, "sglang": 12, "llama.cpp": 8}[engine], sorted(seen)
+    assert len(seen) >= least, sorted(seen)
 
 
 def _group(found: Artefacts) -> list[str]:
@@ -191,12 +196,32 @@ def _group(found: Artefacts) -> list[str]:
     return [] if isinstance(words, str) else [*words.every, *words.followers]
 
 
-def test_bench_flags_are_known() -> None:
-    """llama-batched-bench shares the parser of llama-server; npp, ntg and npl are its own."""
-    words = made("llama-3.1-8b", "rtx-4090", "bench", engine="llama.cpp",
-                 weight_format="Q4_K_M").files[0].text.split("exec ")[1].split()  # fmt: skip
-    used = {w for w in words if w.startswith("-")} - {"-npp", "-ntg", "-npl"}
-    assert used <= flags("llama.cpp")
+@pytest.mark.parametrize(
+    ("engine", "names", "own"),
+    [
+        ("vllm", "vllm-bench", set()),
+        ("ollama", "vllm-bench", set()),
+        ("sglang", "sglang-bench", {"-m"}),
+        ("llama.cpp", "llama.cpp", {"-npp", "-ntg", "-npl"}),  # tools/batched-bench/README.md
+    ],
+)
+def test_bench_flags_are_known(engine: str, names: str, own: set[str]) -> None:
+    """llama-batched-bench shares the parser of llama-server; python has its -m."""
+    made_ = made("llama-3.1-8b", "rtx-4090", "bench", engine=engine, rate_per_s=2.0, concurrency=4)
+    words = made_.files[0].text.split("exec ")[1].split()
+    used = {w for w in words if w.startswith("-")} - own
+    assert len(used) >= 4
+    assert used <= flags(names)
+
+
+def test_flags_that_make_checkpoints_are_known() -> None:
+    from llmplan.deployment.checkpoints import checkpoint_files
+
+    model = llmplan.load_model("llama-3.1-8b")
+    text = checkpoint_files(model, "mlx-4bit", "mlx-lm", "./out")[0].text
+    used = {w for w in text.split() if w.startswith("--")}
+    assert used == {"--hf-path", "--mlx-path", "--quantize", "--q-bits", "--q-group-size"}
+    assert used <= flags("mlx-convert")
 
 
 @pytest.mark.parametrize("gpus", [2, 4])

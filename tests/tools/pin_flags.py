@@ -4,6 +4,8 @@
     python tests/tools/pin_flags.py sglang VERSION FOLDER      the `sglang` package of a wheel
     python tests/tools/pin_flags.py llama.cpp VERSION FOLDER   a checkout of llama.cpp
 
+    python tests/tools/pin_flags.py NAME VERSION FILE...       any other parser: names written out
+
 Nothing of the sources is run. The vLLM list of 0.32.0 made this way is the one that the real
 parser of that release has (430 names with their --no- forms).
 """
@@ -58,6 +60,16 @@ def llama_cpp(root: Path) -> set[str]:
     return names
 
 
+def written_out(*files: Path) -> set[str]:
+    """Return the names that sources of a parser write out."""
+    names = re.findall(r"""["'](--?[a-zA-Z][a-zA-Z0-9_-]*)["']""", "".join(map(_text, files)))
+    return set(names)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
 def _classes(text: str) -> Iterator[ast.ClassDef]:
     return (n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.ClassDef))
 
@@ -68,8 +80,9 @@ def _flag(field: ast.AnnAssign) -> str:
 
 
 if __name__ == "__main__":
-    engine, version, folder = sys.argv[1:]
-    found = {"vllm": vllm, "sglang": sglang, "llama.cpp": llama_cpp}[engine](Path(folder))
+    engine, version, *places = sys.argv[1:]
+    read = {"vllm": vllm, "sglang": sglang, "llama.cpp": llama_cpp}.get(engine, written_out)
+    found = read(*map(Path, places))
     head = f"# {engine} {version}: flag names, by tests/tools/pin_flags.py, 2026-11-26\n"
     target = PINNED / f"{engine}-flags.txt"
     target.write_text(head + "\n".join(sorted(found)) + "\n", encoding="utf-8")

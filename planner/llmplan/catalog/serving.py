@@ -37,7 +37,8 @@ def refuse_unplannable(name: Any) -> None:
         return
     found = find_server(name)
     if found is not None and not found.planned:
-        raise NotPlannable(f"{found.name} is not planned.", found.instead)
+        what = "is no engine of its own" if found.kind == "stack" else "is not planned"
+        raise NotPlannable(f"{found.name} {what}.", found.instead)
 
 
 def devices_per_host(gpu: Accelerator | str) -> int | None:

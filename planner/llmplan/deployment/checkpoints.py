@@ -12,13 +12,17 @@ from llmplan.specs.model import Model
 
 
 class Recipe(NamedTuple):
-    """The tool that makes a format, where that is written down, and what writes its script."""
+    """The tool that makes a format, where that is written down, and what writes its script.
+
+    `engines` are those that need the checkpoint as this tool saves it; empty for all others.
+    """
 
     formats: str
     tool: str
     source: str
     date: str
     write: Callable[[str, str, str], File]
+    engines: tuple[str, ...] = ()
 
 
 LLM_COMPRESSOR = "PyPI llmcompressor 0.14.0.1 (oneshot, modifiers/transform/awq)"
@@ -55,7 +59,7 @@ def _llm_compressor(name: str, source: str, target: str) -> File:
     extra, recipe = MODIFIERS.get(name, ("", "QuantizationModifier(%s)"))
     arguments = f'targets="Linear", scheme="{SCHEMES[name]}", ignore={IGNORED}'
     calibration = (
-        f'    dataset="ultrachat-200k",\n    splits={{"calibration": "train_sft[:{SAMPLES}]"}},\n'
+        f'    dataset="ultrachat_200k",\n    splits={{"calibration": "train_sft[:{SAMPLES}]"}},\n'
         f"    max_seq_length={SAMPLE_TOKENS},\n    num_calibration_samples={SAMPLES},\n"
         if name in CALIBRATED
         else ""
@@ -65,7 +69,8 @@ def _llm_compressor(name: str, source: str, target: str) -> File:
         imports.append("from llmcompressor.modifiers.quantization import QuantizationModifier")
     text = "\n".join([
         f"# Makes {printable(target)!r} in {name}: pip install llmcompressor, then run this file.",
-        f"# Source: {LLM_COMPRESSOR}. Check the quality of what comes out on a task of yours.",
+        f"# Source: {LLM_COMPRESSOR}. It is saved as compressed-tensors.",
+        "# Check the quality of what comes out on a task of yours.",
         *imports, "",
         "oneshot(",
         f"    model={printable(source)!r},",
@@ -74,6 +79,42 @@ def _llm_compressor(name: str, source: str, target: str) -> File:
         ")", "",
     ])  # fmt: skip
     return File("quantize.py", text)
+
+
+CONFIGS = {"fp8": "FP8_DEFAULT_CFG", "nvfp4": "NVFP4_DEFAULT_CFG", "awq-int4": "INT4_AWQ_CFG"}
+"""Configuration of ModelOpt by format (PyPI nvidia-modelopt 0.47.0 quantization/config.py)."""
+
+
+def _modelopt(name: str, source: str, target: str) -> File:
+    text = f"""\
+# Makes {printable(target)!r} in {name}: pip install nvidia-modelopt, then run this file.
+# Source: PyPI nvidia-modelopt 0.47.0. Check the quality of what comes out on a task of yours.
+import modelopt.torch.quantization as mtq
+from modelopt.torch.export import export_hf_checkpoint
+from modelopt.torch.utils.dataset_utils import create_forward_loop
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+source = {printable(source)!r}
+target = {printable(target)!r}
+model = AutoModelForCausalLM.from_pretrained(source, dtype="auto", device_map="auto")
+tokenizer = AutoTokenizer.from_pretrained(source)
+loop = create_forward_loop(model=model, tokenizer=tokenizer, num_samples={SAMPLES})
+model = mtq.quantize(model, mtq.{CONFIGS[name]}, forward_loop=loop)
+export_hf_checkpoint(model, export_dir=target)
+tokenizer.save_pretrained(target)
+"""
+    return File("quantize.py", text)
+
+
+def _lmdeploy(name: str, source: str, target: str) -> File:
+    lines = [
+        "#!/usr/bin/env bash",
+        "# pip install lmdeploy. Source: PyPI lmdeploy 0.18.0 cli/lite.py.",
+        "set -euo pipefail",
+        f"lmdeploy lite auto_awq {quote(printable(source))} --work-dir {quote(printable(target))}",
+        "",
+    ]
+    return File("quantize.sh", "\n".join(lines), executable=True)
 
 
 def _llama_quantize(name: str, source: str, target: str) -> File:
@@ -128,6 +169,10 @@ def _folder(source: str) -> str:
 
 
 RECIPES: tuple[Recipe, ...] = (
+    Recipe("fp8, nvfp4, awq-int4", "ModelOpt", "PyPI nvidia-modelopt 0.47.0", "2026-11-26",
+           _modelopt, ("tensorrt-llm",)),
+    Recipe("awq-int4", "lmdeploy lite auto_awq", "PyPI lmdeploy 0.18.0 cli/lite.py", "2026-11-26",
+           _lmdeploy, ("lmdeploy",)),
     Recipe("fp8, fp8-block, int8-w8a8, nvfp4, mxfp4, awq-int4, gptq-int4, "
            "compressed-tensors-w4a16",
            "llm-compressor (which took over AutoAWQ's work)", LLM_COMPRESSOR, "2026-11-26",
@@ -140,18 +185,20 @@ RECIPES: tuple[Recipe, ...] = (
 """Formats by name, or by the beginning of their names where that ends in : or -."""
 
 
-def recipe_of(format: str) -> Recipe | None:
-    """Return how a format is made, None where nothing is on record."""
+def recipe_of(format: str, engine: str) -> Recipe | None:
+    """Return how a format is made for an engine, None where nothing is on record."""
     for recipe in RECIPES:
+        if recipe.engines and engine not in recipe.engines:
+            continue
         names = recipe.formats.split(", ")
         if format in names or any(n[-1] in ":-" and format.startswith(n) for n in names):
             return recipe
     return None
 
 
-def checkpoint_files(model: Model, format: str, target: str) -> list[File]:
+def checkpoint_files(model: Model, format: str, engine: str, target: str) -> list[File]:
     """Return the script that makes a checkpoint, none where no tool is on record."""
-    recipe = recipe_of(format)
+    recipe = recipe_of(format, engine)
     if recipe is None:
         return []
     return [recipe.write(format, model.path or model.hub_id or f"./{model.id}", target)]

@@ -105,12 +105,20 @@ class Deployment(Record):
     def image(self) -> Image:
         """Return the container image; where none is published for these devices, an error."""
         found = self.server.image_for(self.vendor)
-        if found is None:
+        version = self.setup.engine_version
+        if found is None or (found.since and _number(version) < _number(found.since)):
             raise InputError(
-                f"No container image of {self.server.name} for {self.vendor} devices is on record.",
+                f"No container image of {self.server.name} {version} for {self.vendor} devices is "
+                "on record.",
                 "Take --to command or systemd.",
             )
         return found
+
+    def image_reason(self) -> str:
+        """Return why this image: the planned version, or the newest where tags name none."""
+        planned = f"{self.setup.engine} {self.setup.engine_version}"
+        rolling = "{version}" not in self.image().tag
+        return f"the newest image; {planned} was planned" if rolling else f"{planned}, as planned"
 
     def image_name(self) -> str:
         """Return the image with the tag of the planned version."""
@@ -159,6 +167,10 @@ class Deployment(Record):
         if self.is_local or self.request.limits.n_gpu_layers is not None:
             return ["ollama", "create", self.name, "-f", "Modelfile"]
         return ["ollama", "pull", self.start.target]
+
+
+def _number(version: str) -> list[int]:
+    return [int(n) for n in re.findall(r"\d+", version)]
 
 
 def _mount(path: str) -> Mount:

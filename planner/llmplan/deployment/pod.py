@@ -71,7 +71,7 @@ def container(d: Deployment, words: list[str], *, name: str = "main") -> dict[st
     """Return the container that runs words, with devices, volumes and the token by reference."""
     found: dict[str, Any] = {
         "name": name,
-        "image": Why(d.image_name(), f"{d.setup.engine} {d.setup.engine_version}, as planned"),
+        "image": Why(d.image_name(), d.image_reason()),
         "command": [kubernetes(words[0])],
         "args": [argument(w, d) for w in words[1:]],
         "env": environment(d),

@@ -79,13 +79,15 @@ def artefacts_of(name: str, d: Deployment) -> Artefacts:
                          f"Give --engine {module.ENGINES[0]}, or another target.")  # fmt: skip
     files, notes = list(module.files(d)), [choice(d)]
     if d.start.has_to_be_made:
-        files += checkpoint_files(d.request.model, d.setup.weight_format, d.start.target)
+        files += checkpoint_files(
+            d.request.model, d.setup.weight_format, d.setup.engine, d.start.target
+        )
         notes.append(_making(d))
     return Artefacts(name, d, tuple(files), tuple(notes))
 
 
 def _making(d: Deployment) -> str:
-    recipe = recipe_of(d.setup.weight_format)
+    recipe = recipe_of(d.setup.weight_format, d.setup.engine)
     if recipe is None:
         return f"{d.start.target} is yours to make: no tool for {d.setup.weight_format} is known."
     return f"{d.start.target} has to be made first, with {recipe.tool}: run the quantize script."

@@ -31,7 +31,7 @@ def _service(d: Deployment) -> dict[str, Any]:
     shm = SHM_GIB if d.setup.gpus > 1 else SHM_ALONE_GIB
     binds = [host_path(m) for m in d.mounts()]
     found: dict[str, Any] = {
-        "image": Why(d.image_name(), f"{d.setup.engine} {d.setup.engine_version}, as planned"),
+        "image": Why(d.image_name(), d.image_reason()),
         "entrypoint": words[:1],
         "command": [Why(w, reason_of(w, d) if w.startswith("-") else "") for w in words[1:]],
         "environment": {n: compose(v) for n, v in d.variables()},

@@ -34,7 +34,7 @@ def files(d: Deployment) -> list[File]:
     command = f"exec {shell_lines([*run, f'--entrypoint={words[0]}'])} \\\n  {d.image_name()}"
     if words[1:]:
         command += f" \\\n  {shell_lines(words[1:])}"
-    lines = [*head(d), *flag_lines(words, d),
+    lines = [*head(d), *flag_lines(words, d), f"Image: {d.image_reason()}.",
              "HF_TOKEN is taken from your environment, for gated checkpoints."]  # fmt: skip
     if d.load_words():
         lines.append(f"Then load the model: docker exec {d.name} {' '.join(d.load_words())}")

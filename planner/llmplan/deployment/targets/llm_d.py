@@ -74,7 +74,7 @@ def _container(d: Deployment) -> dict[str, Any]:
     probe = {k: v for k, v in probes(d).items() if k == "startupProbe"}
     return {
         "name": "vllm",
-        "image": Why(d.image_name(), f"{d.setup.engine} {d.setup.engine_version}, as planned"),
+        "image": Why(d.image_name(), d.image_reason()),
         "modelCommand": "vllmServe",
         "args": [
             Why(kubernetes(w), reason_of(w, d) if w.startswith("-") else "") for w in arguments
