@@ -73,6 +73,8 @@ def test_words_are_those_of_the_one_line_command() -> None:
         ((*DEPLOY, "--pick", "many"), 2),
         ((*DEPLOY, "--to", "lws"), 2),
         ((*DEPLOY, "--engine", "tgi"), 2),
+        ((*DEPLOY, "--engine", "ollama", "--quant", "IQ4_XS", "--to", "docker"), 2),
+        ((*DEPLOY, "--engine", "ollama", "--quant", "Q4_K_M", "--to", "docker"), 0),
         ((*DEPLOY, "--devices-per-node", "0"), 2),
         ((*DEPLOY, "--engine", "sglang", "--to", "ray-serve"), 2),
         (("deploy", "llama-3.1-8b", "--gpu", "m4-max-40c-64g", "--to", "docker"), 2),
@@ -136,6 +138,15 @@ def test_a_named_machine_says_how_many_devices_it_has() -> None:
     d = made("deepseek-v3", "gb200-nvl72", "lws", gpus=8).deployment
     assert (d.devices_per_node, d.nodes) == (4, 2)
     assert made("llama-3.1-8b", "aws-p4d.24xlarge", "k8s").deployment.devices_per_node == 8
+
+
+def test_what_was_read_into_the_names_is_said() -> None:
+    """A bare name means one checkpoint, and a machine has its price: as `fit` says."""
+    named = made("mistral-7b", "aws-p4d.24xlarge", "command")
+    assert "is read as" in named.files[0].text
+    asked = llmplan.fit("mistral-7b", "aws-p4d.24xlarge").setups[0]
+    assert asked.cost is not None
+    assert named.deployment.setup.cost == asked.cost
 
 
 def test_mig_instances_are_asked_for_by_name() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,6 +91,23 @@ def test_ray_starts_inside_where_the_version_needs_it() -> None:
     assert "--headless" in new
 
 
+def test_ranks_start_at_the_index_of_the_pod(tmp_path: Path) -> None:
+    """The shell around data-parallel ranks hands the words on as they are, and counts."""
+    group = documents(made("deepseek-v3", "h100-sxm", "lws", gpus=16, dp=16, ep=16))[0]["spec"]
+    template = group["leaderWorkerTemplate"]["workerTemplate"]["spec"]["containers"][0]
+    words = [w.replace("$$", "$") for w in (*template["command"], *template["args"])]
+    stub = tmp_path / "vllm"
+    stub.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    stub.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "LWS_WORKER_INDEX": "1"}
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+    got = done.stdout.splitlines()
+    assert got[:2] == ["serve", "deepseek-ai/DeepSeek-V3"]
+    assert got[-2:] == ["--data-parallel-start-rank", "8"]
+    assert got[got.index("--data-parallel-size-local") + 1] == "8"
+    assert "--headless" in got
+
+
 @pytest.mark.parametrize(("model", "gpu", "options"), ONE_NODE)
 def test_kserve_resources(model: str, gpu: str, options: Any) -> None:
     (document,) = documents(made(model, gpu, "kserve", **options))
@@ -160,7 +178,8 @@ PINNED_ENGINES = {"vllm": ("h200", 14), "sglang": ("h200", 12), "llama.cpp": ("h
 OPTIONS: list[dict[str, Any]] = [
     {}, {"gpus": 4}, {"context_tokens": 65536}, {"max_num_seqs": 8, "enforce_eager": True},
     {"gpu_memory_utilization": 0.7, "max_num_batched_tokens": 4096}, {"kv_format": "fp8"},
-    {"block_size": 32}, {"concurrency": 2}, {"kv_format": "q8_0"}, {"kv_cache_memory_bytes": 4 << 30}, {"gpus": 8, "dp": 2, "tp": 4},
+    {"block_size": 32}, {"concurrency": 2}, {"kv_format": "q8_0"},
+    {"kv_cache_memory_bytes": 4 << 30}, {"gpus": 8, "dp": 2, "tp": 4},
 ]  # fmt: skip
 MODELS = ("llama-3.1-8b", "mixtral-8x7b", "deepseek-v2-lite", "gemma-3-12b", "bge-m3",
           "phi-3.5-moe", "alpaca-lora-7b")  # fmt: skip
@@ -272,7 +291,8 @@ def test_every_engine_reaches_a_file() -> None:
         artefacts = made("llama-3.1-8b", gpus.get(engine, "rtx-4090"), "command", engine=engine)
         assert artefacts.deployment.server.id == engine
         if artefacts.deployment.server.images:
-            image = documents(made("llama-3.1-8b", "rtx-4090", "k8s", engine=engine))[0]
+            asked = {"weight_format": "Q4_K_M"} if engine == "ollama" else {}
+            image = documents(made("llama-3.1-8b", "rtx-4090", "k8s", engine=engine, **asked))[0]
             main = image["spec"]["template"]["spec"]["containers"][0]
             assert re.fullmatch(r"[a-z0-9./_-]+:[A-Za-z0-9._-]+", main["image"])
 

@@ -136,6 +136,10 @@ def deploy(
     setups = choices(a.model, a.gpu, wanted)
     if not setups:
         return None
+    if a.price is not None:
+        from llmplan.planning.cost import priced
+
+        setups = [priced(s, a.price) for s in setups]
     d = deployment_of(
         a.model,
         a.gpu,
@@ -143,6 +147,7 @@ def deploy(
         setups,
         all_servers(),
         pick=pick,
+        said=a.warnings,
         devices_per_node=devices_per_node or devices_per_host(gpu),
         autoscaler=autoscaler,
     )

@@ -110,7 +110,12 @@ def test_lines_over_several_nodes_parse() -> None:
             given = {"$(LWS_GROUP_SIZE)": "2", "$(LWS_WORKER_INDEX)": rank,
                      "$(LWS_LEADER_ADDRESS)": "10.0.0.1"}  # fmt: skip
             lines.append([given.get(w, w) for w in args[1:]])
-    for i, found in enumerate(parsed(lines)):
+    ranks = ["serve", "deepseek-ai/DeepSeek-V3", "--data-parallel-size", "16", "--headless",
+             "--data-parallel-size-local", "8", "--data-parallel-address", "10.0.0.1",
+             "--data-parallel-start-rank", "8", "--enable-expert-parallel"]  # fmt: skip
+    *several, spread = parsed([*lines, ranks[1:]])
+    assert (spread["data_parallel_size_local"], spread["data_parallel_start_rank"]) == (8, 8)
+    for i, found in enumerate(several):
         assert (found["nnodes"], found["node_rank"]) == (2, i % 2)
         assert found["master_addr"] == "10.0.0.1"
         assert bool(found["headless"]) is bool(i % 2)

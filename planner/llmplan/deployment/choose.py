@@ -14,7 +14,7 @@ from llmplan.planning.request import Options, make_request
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.model import Model
 from llmplan.specs.serving import Server
-from llmplan.specs.setup import Parallelism, Setup
+from llmplan.specs.setup import Parallelism, Setup, Warning_
 
 NODE_DEVICES = 8
 """Devices of a machine that was not named: the largest common node (nodes of 2026-11)."""
@@ -43,11 +43,16 @@ def deployment_of(
     servers: Iterable[Server],
     *,
     pick: int = 1,
+    said: tuple[Warning_, ...] = (),
     devices_per_node: int | None = None,
     autoscaler: str = "hpa",
 ) -> Deployment:
-    """Return the picked setup with the request, the plan and the words that start it."""
+    """Return the picked setup with the request, the plan and the words that start it.
+
+    `said` is what was read into the names; it comes before the other warnings.
+    """
     setup = picked(setups, pick)
+    setup = replace(setup, warnings=(*said, *setup.warnings))
     engine = get_engine(setup.engine)
     fixed = replace(
         options, engine=setup.engine, engine_version=setup.engine_version, kv_format=setup.kv_format

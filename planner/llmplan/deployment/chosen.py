@@ -135,6 +135,11 @@ class Deployment(Record):
 
     def words(self) -> list[str]:
         """Return the words as a container runs them: reachable, with metrics, paths inside."""
+        if "create" in self.load_words():
+            raise InputError(
+                f"{self.server.name} makes its own model of {self.start.target[:60]!r} first.",
+                "Take --to ollama, or a format that is published: --quant Q4_K_M.",
+            )
         words = [self._inside(w) for w in self.start.words]
         words[0] = self.image().program or words[0]
         return words + self.reachable()
