@@ -180,9 +180,10 @@ OPTIONS: list[dict[str, Any]] = [
     {"gpu_memory_utilization": 0.7, "max_num_batched_tokens": 4096}, {"kv_format": "fp8"},
     {"block_size": 32}, {"concurrency": 2}, {"kv_format": "q8_0"},
     {"kv_cache_memory_bytes": 4 << 30}, {"gpus": 8, "dp": 2, "tp": 4},
+    {"speculative_tokens": 2, "gpus": 8}, {"speculative_tokens": 3, "draft": "llama-3.2-1b"},
 ]  # fmt: skip
-MODELS = ("llama-3.1-8b", "mixtral-8x7b", "deepseek-v2-lite", "gemma-3-12b", "bge-m3",
-          "phi-3.5-moe", "alpaca-lora-7b")  # fmt: skip
+MODELS = ("llama-3.1-8b", "deepseek-v3", "mixtral-8x7b", "deepseek-v2-lite", "gemma-3-12b",
+          "bge-m3", "phi-3.5-moe", "alpaca-lora-7b")  # fmt: skip
 
 
 @pytest.mark.parametrize("engine", PINNED_ENGINES)

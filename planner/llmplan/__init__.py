@@ -56,7 +56,8 @@ def fit(model: Model | str, gpu: Accelerator | str, **options: Any) -> Answer:
         gpus, tp, pp, dp, ep, engine, engine_version, weight_format, kv_format,
         context_tokens, input_tokens, output_tokens, concurrency, rate_per_s,
         gpu_memory_utilization, max_num_seqs, max_num_batched_tokens, block_size,
-        kv_cache_memory_bytes, explain; `set` (a list of "fact=value", or a mapping) gives facts
+        kv_cache_memory_bytes, speculative_tokens, draft (a model or a name), explain;
+        `set` (a list of "fact=value", or a mapping) gives facts
         for this run, `host_ram` [bytes] and `host_bandwidth` [bytes/s] those of a processor;
         `offline` keeps off the network
 

@@ -41,7 +41,8 @@ OPTIONS: list[dict[str, Any]] = [
     {"context_tokens": 65536}, {"max_num_seqs": 8, "enforce_eager": True}, {"block_size": 32},
     {"gpu_memory_utilization": 0.7, "max_num_batched_tokens": 4096}, {"kv_format": "fp8"},
     {"kv_cache_memory_bytes": 4 << 30}, {"weight_format": "fp8"}, {"weight_format": "awq-int4"},
-    {"gpus": 8, "dp": 8, "ep": 8},
+    {"gpus": 8, "dp": 8, "ep": 8}, {"gpus": 8, "speculative_tokens": 2},
+    {"speculative_tokens": 3, "draft": "llama-3.2-1b"},
 ]  # fmt: skip
 FIELDS = {"tensor_parallel_size": "tp", "pipeline_parallel_size": "pp", "data_parallel_size": "dp"}
 
@@ -91,6 +92,8 @@ def test_every_line_parses_and_says_what_is_planned() -> None:
                       "kv_cache_memory_bytes", "max_num_seqs"):  # fmt: skip
             if limit in options:
                 assert found[limit] == options[limit], limit
+        drafts = (found["speculative_config"] or {}).get("num_speculative_tokens")
+        assert drafts == options.get("speculative_tokens")
         assert bool(found["enforce_eager"]) is bool(options.get("enforce_eager"))
         assert (found["kv_cache_dtype"] == "auto") is (s.kv_format in ("bf16", "fp16"))
         assert (found["host"], found["port"]) == ("0.0.0.0", 8000)

@@ -42,6 +42,8 @@ def asked(model: Model | str, gpu: Accelerator | str, options: Mapping[str, Any]
     price = None
     if isinstance(model, str):
         model = _model(model, rest, notes, offline=offline)
+    if isinstance(rest.get("draft"), str):
+        rest["draft"] = _model(rest["draft"], {}, notes, offline=offline)
     if isinstance(gpu, str):
         gpu, price = _gpu(gpu, rest, notes)
     _check_types(model, gpu)

@@ -10,7 +10,7 @@ from llmplan.engines import get_engine
 from llmplan.errors import InputError
 from llmplan.memory.formats import weight_format
 from llmplan.planning.fit import best_splits, ranked_setups
-from llmplan.planning.request import Options, make_request
+from llmplan.planning.request import Options, check_drafts, make_request
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.model import Model
 from llmplan.specs.serving import Server
@@ -22,6 +22,7 @@ NODE_DEVICES = 8
 
 def choices(model: Model, gpu: Accelerator, options: Options) -> list[Setup]:
     """Return the setups to pick from, in the order and with the numbers of `fit`'s screen."""
+    check_drafts(model, options)
     return best_splits(ranked_setups(model, gpu, options))
 
 

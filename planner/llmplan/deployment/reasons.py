@@ -108,6 +108,8 @@ FLAGS: dict[str, str] = {
     "-ctk": "format of the KV cache that was planned ({kv})",
     "--quantization": "weights are quantized to {weights} while they load",
     "--dtype": "weights are loaded as {weights}",
+    "--speculative-config": "tokens are drafted before each step, as asked",
+    "--speculative-algorithm": "tokens are drafted before each step, as asked",
     "--hf-overrides": "the context is stretched by YaRN beyond what the model was trained on",
     "--nnodes": "the pods of the group, and this one's place among them",
     "--dist-init-addr": "the first pod of the group",

@@ -26,7 +26,11 @@ from llmplan.specs.setup import (
 
 @record
 class Request(Record):
-    """One setup to be planned: everything an engine's memory policy may look at."""
+    """One setup to be planned: everything an engine's memory policy may look at.
+
+    `draft` is another model that drafts for `limits.speculative_tokens`; null where the model's
+    own MTP layers do.
+    """
 
     model: Model
     gpu: Accelerator
@@ -36,6 +40,7 @@ class Request(Record):
     workload: Workload
     limits: Limits
     version: str
+    draft: Model | None = None
 
     @property
     def context_tokens(self) -> int:
@@ -114,6 +119,7 @@ class Engine(ABC):
     batches_continuously: bool
     smaller_kv: str
     has_tensor_parallel: bool
+    plans_drafts: bool = False
 
     @property
     def default_version(self) -> str:

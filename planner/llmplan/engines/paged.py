@@ -190,6 +190,8 @@ def checkpoint_error(engine: Engine, request: Request) -> str | None:
     host = [n for n in ("n_gpu_layers", "n_cpu_moe") if getattr(request.limits, n) is not None]
     if host:
         return f"{engine.name} has no setting like {', '.join(host)}."
+    if request.limits.speculative_tokens is not None and not engine.plans_drafts:
+        return f"llmplan does not plan speculative decoding with {engine.name}."
     return sharding.format_error(model, request.weights)
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from llmplan.engines import sharding
 from llmplan.engines.base import Overheads, Plan, Request, Stage, extension_error, solve
+from llmplan.engines.drafting import Drafter, draft_terms, drafter_error, drafter_of, method_of
 from llmplan.engines.paged import (
     PagedEngine,
     capability_error,
@@ -26,7 +27,16 @@ from llmplan.engines.paged import (
     start_bytes,
 )
 from llmplan.engines.sglang_architectures import ARCHITECTURES, WINDOW_POOLS
-from llmplan.engines.sglang_versions import MIB, POLICIES, Ask, Policy, Tier, policy, tier_of
+from llmplan.engines.sglang_versions import (
+    DRAFTS_SINCE,
+    MIB,
+    POLICIES,
+    Ask,
+    Policy,
+    Tier,
+    policy,
+    tier_of,
+)
 from llmplan.engines.starting import Start, start_of
 from llmplan.memory.kv_cache import cached_layers, layer_state_bytes, layer_token_bytes
 from llmplan.memory.weights import stage_bytes, stage_layers, weight_bytes
@@ -118,6 +128,7 @@ class Sglang(PagedEngine):
     versions = tuple(row.since for row in POLICIES)
     formats = ("fp8", "int8-w8a8", "nvfp4", "awq-int4", "gptq-int4")
     architectures = ARCHITECTURES
+    plans_drafts = True
 
     def unsupported(self, request: Request) -> str | None:
         """Return why SGLang does not run this model, format or device."""
@@ -126,6 +137,7 @@ class Sglang(PagedEngine):
             or checkpoint_error(self, request)
             or capability_error(self, request, MIN_CAPABILITY, KV_CAPABILITY)
             or extension_error(request)
+            or _draft_error(request)
         )
 
     def illegal(self, model: Model, weights: WeightFormat, parallel: Parallelism) -> str | None:
@@ -157,7 +169,7 @@ class Sglang(PagedEngine):
             budget=request.device_bytes,
             pool_of=pool_of,
             sequences=request.limits.max_num_seqs or MAX_SEQUENCES,
-            terms=_terms(request, overheads, free, share),
+            terms=(*_terms(request, overheads, free, share), *draft_terms(request)),
             warnings=node_warning(request, "start SGLang on each with --nnodes and --node-rank"),
         )
 
@@ -179,7 +191,7 @@ class Sglang(PagedEngine):
         checkpoint = checkpoint_of(request, ("bf16", "fp16", "fp32", "fp8"))
         limits = request.limits
         words = ["python", "-m", "sglang.launch_server", "--model-path", checkpoint.target]
-        words += _format_flags(request) + _split_flags(request)
+        words += _format_flags(request) + _split_flags(request) + _draft_flags(request)
         tokens = None
         if limits.kv_cache_memory_bytes is not None:
             tokens = int(self.printed(request, plan).get("kv_tokens", 0))
@@ -214,6 +226,16 @@ def _device_error(gpu: Accelerator, version: str) -> str | None:
     if gpu.vendor == "intel" and gpu.architecture and "xe" in gpu.architecture.lower():
         return None
     return f"SGLang {version} has no build for {gpu.id}."
+
+
+def _draft_error(request: Request) -> str | None:
+    if request.limits.speculative_tokens is None:
+        return None
+    if not policy(request.version).counts_drafts:
+        return f"llmplan plans speculative decoding with SGLang {DRAFTS_SINCE}, not before."
+    if request.parallel.pp > 1:
+        return "SGLang does not draft over pipeline stages."
+    return drafter_error(request)
 
 
 def _attention_groups(request: Request) -> int:
@@ -261,14 +283,17 @@ def _by_stage(request: Request) -> tuple[list[float], list[Cells]]:
     """Return weights and cells of each pipeline stage."""
     model, p = request.model, request.parallel
     weights = weight_bytes(model, request.weights, tp=p.tp, dp=p.dp, ep=p.ep, pad_vocab=True)
+    drafter = drafter_of(request)
     cells, start = [], 0
     for count in stage_layers(len(model.main.layers), p.pp):
-        cells.append(_cells(request, range(start, start + count)))
+        cells.append(_cells(request, range(start, start + count), drafter))
         start += count
-    return stage_bytes(weights, p.pp), cells
+    sizes = stage_bytes(weights, p.pp)
+    sizes[-1] += drafter.weights_bytes if drafter else 0
+    return sizes, cells
 
 
-def _cells(request: Request, layers: range) -> Cells:
+def _cells(request: Request, layers: range, drafter: Drafter | None) -> Cells:
     model, rules, tp = request.model, policy(request.version), request.parallel.tp
     pools = rules.window_pools and model.architecture in WINDOW_POOLS
     kv = layout_of(request)
@@ -282,6 +307,10 @@ def _cells(request: Request, layers: range) -> Cells:
         else:
             full += token
         state += count * layer_state_bytes(cache, tp=tp, state_bytes=STATE_BYTES)
+    if drafter and full:  # counted as so many more layers like those of the model
+        keep = sum(bool(c.heads) and not (pools and c.limit) and p in layers
+                   for c, positions in cached_layers(model) for p in positions)  # fmt: skip
+        full *= 1 + len(drafter.stack.layers) / keep
     compressed = kv.name == "fp8_ds_mla" and pools
     ratio = WINDOW_RATIO_COMPRESSED if compressed else WINDOW_RATIO
     page = request.limits.block_size or 1
@@ -308,6 +337,23 @@ def _format_flags(request: Request) -> list[str]:
         )
         words += ["--json-model-override-args", rope]
     return words
+
+
+ALGORITHMS = {"mtp": "NEXTN", "eagle": "EAGLE", "eagle3": "EAGLE3", "draft_model": "STANDALONE"}
+"""Value of --speculative-algorithm. Source: arg_groups/fields/spec.py, 0.5.23."""
+
+
+def _draft_flags(request: Request) -> list[str]:
+    """Return the flags of a chain of drafts: one candidate a step, one more token is checked."""
+    tokens, draft = request.limits.speculative_tokens, request.draft
+    if tokens is None:
+        return []
+    words = ["--speculative-algorithm", ALGORITHMS[method_of(draft)]]
+    if draft is not None:
+        target = draft.path or draft.hub_id or f"./{draft.id}"
+        words += ["--speculative-draft-model-path", target]
+    words += ["--speculative-num-steps", str(tokens), "--speculative-eagle-topk", "1"]
+    return [*words, "--speculative-num-draft-tokens", str(tokens + 1)]
 
 
 def _split_flags(request: Request) -> list[str]:

@@ -53,6 +53,7 @@ class Policy(NamedTuple):
     state_slots: int = 3
     vision_share: float = 1.0
     attention_dp_flag: str = "--enable-dp-attention"
+    counts_drafts: bool = False
 
 
 def _by_tp(table: dict[int, float]) -> Callable[[Ask], float]:
@@ -168,13 +169,17 @@ POLICIES = (
     Policy(
         "0.5.23", _share_0_5_23,
         (Tier(20, 2048, 8, 8), Tier(35, 4096, 48, 160), *_TIERS_0_5_3[2:]),
-        window_pools=True, state_slots=5, attention_dp_flag="--attn-dp-size",
+        window_pools=True, state_slots=5, attention_dp_flag="--attn-dp-size", counts_drafts=True,
     ),
 )  # fmt: skip
 """Wheels read: 0.1.17, 0.2.0, 0.3.0, 0.3.4.post1, 0.4.3.post4, 0.4.6.post5, 0.4.10.post2,
 0.5.3.post3, 0.5.23. `vision_share`: factor on any share, given ones too, of a multimodal model.
 `state_slots`: states held for one running request, 3 with the radix cache and 2 more that
-overlap tracking keeps since its extra buffer."""
+overlap tracking keeps since its extra buffer. `counts_drafts`: weights that draft are loaded before
+the pool is sized, whose cells count their layers (pool_configurator.py); before, they came out of
+a reserve."""
+
+DRAFTS_SINCE = next(row.since for row in POLICIES if row.counts_drafts)
 
 
 def policy(version: str) -> Policy:

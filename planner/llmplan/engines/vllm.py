@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from llmplan.engines import sharding, vllm_launch, vllm_printed, vllm_support, vllm_versions
 from llmplan.engines.base import CONTEXT_BYTES, Engine, Overheads, Plan, Request, Stage, solve
+from llmplan.engines.drafting import draft_terms, drafter_of
 from llmplan.engines.starting import Start
 from llmplan.engines.vllm_paging import (
     BLOCK_TOKENS,
@@ -71,6 +72,7 @@ class Vllm(Engine):
     batches_continuously = True
     smaller_kv = "fp8"
     has_tensor_parallel = True
+    plans_drafts = True
 
     def check_version(self, version: str | None) -> str:
         """Return the version to plan for: any build between the oldest and the newest known."""
@@ -181,7 +183,7 @@ class Vllm(Engine):
             budget=budget,
             pool_of=pool_of,
             sequences=seqs,
-            terms=_terms(request, policy, overheads, share),
+            terms=(*_terms(request, policy, overheads, share), *draft_terms(request)),
             warnings=_warnings(request),
         )
 
@@ -278,15 +280,20 @@ def _pools(request: Request, policy: Policy, batched: int) -> list[vllm_printed.
     # For sparse latent attention vLLM reads fp8 as its own layout: flashmla_sparse.py
     if kv.name == "fp8" and vllm_support.is_sparse_latent(model):
         kv = KV_FORMATS["fp8_ds_mla"]
-    groups = layers_under(model, kv, policy)
+    drafter, own = drafter_of(request), len(model.main.layers)
+    drafted = drafter.caches(own, latent=policy.latent != "expanded") if drafter else []
+    groups = layers_under(model, kv, policy, drafted)
     block = request.limits.block_size or BLOCK_TOKENS
     steps = p.pp + CONCURRENT_BATCHES - 1 if policy.windows_in_flight else 1
+    counts = stage_layers(own, p.pp)
+    counts[-1] += len(drafter.stack.layers) if drafter else 0
     pools, start = [], 0
-    for count in stage_layers(len(model.main.layers), p.pp):
+    for count in counts:
         layers = range(start, start + count)
         kinds = kinds_on_device(
-            groups, kv, tp=p.tp, block_tokens=block, layers=layers, state_pages=policy.state_pages
-        )
+            groups, kv, tp=p.tp, block_tokens=block, layers=layers, state_pages=policy.state_pages,
+            speculative_tokens=request.limits.speculative_tokens or 0,
+        )  # fmt: skip
         encoder = request.workload.input_tokens or 0
         pools.append(vllm_printed.Pool(kinds, policy, batched * steps, encoder))
         start += count
@@ -305,6 +312,9 @@ def _stages(request: Request, policy: Policy, batched: int) -> list[Stage]:
     weights = weight_bytes(request.model, fmt, tp=p.tp, dp=p.dp, ep=p.ep, pad_vocab=True)
     pools = _pools(request, policy, batched)
     sizes = stage_bytes(weights, p.pp)
+    drafter = drafter_of(request)
+    if drafter:
+        sizes[-1] += drafter.weights_bytes + (drafter.embedding_bytes if p.pp > 1 else 0)
     return [Stage(size, pool.request_bytes) for size, pool in zip(sizes, pools, strict=True)]
 
 

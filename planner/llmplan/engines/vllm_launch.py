@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llmplan.engines.base import Request
+from llmplan.engines.drafting import method_of
 from llmplan.engines.starting import NO_ARTIFACT, Start, start_of
 from llmplan.engines.vllm_support import KV_FLAGS
 from llmplan.engines.vllm_versions import FLAGS_SINCE, ROPE_PARAMETERS_SINCE, SERVE_SINCE, at_least
@@ -57,6 +59,7 @@ def start(request: Request, *, max_num_seqs: int | None) -> Start:
     words += _stretched(request) + _adapter_flags(request.model)
     if limits.enforce_eager and at_least(request.version, FLAGS_SINCE["--enforce-eager"]):
         words.append("--enforce-eager")
+    words += _draft_flags(request)
     if p.ep > 1:
         words.append("--enable-expert-parallel")
     if request.kv.name not in ("bf16", "fp16"):
@@ -87,6 +90,16 @@ def _adapter_flags(model: Model) -> list[str]:
     name = (model.adapter.hub_id or "adapter").rpartition("/")[2]
     return ["--enable-lora", "--max-lora-rank", str(rank), "--lora-modules",
             f"{name}={source}"]  # fmt: skip
+
+
+def _draft_flags(request: Request) -> list[str]:
+    tokens, draft = request.limits.speculative_tokens, request.draft
+    if tokens is None:
+        return []
+    config: dict[str, Any] = {"method": method_of(draft), "num_speculative_tokens": tokens}
+    if draft is not None:
+        config["model"] = draft.path or draft.hub_id or f"./{draft.id}"
+    return ["--speculative-config", json.dumps(config)]
 
 
 def _stretched(request: Request) -> list[str]:

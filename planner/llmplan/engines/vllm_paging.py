@@ -6,6 +6,7 @@ what other versions do differently: vllm_versions.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import ceil
 from typing import NamedTuple
 
@@ -53,9 +54,14 @@ class Kind(NamedTuple):
     state_pages: int = STATE_PAGES
 
 
-def layers_under(model: Model, kv: KvFormat, policy: Policy) -> list[CachedLayers]:
-    """Return what the layers keep in a version: windows it does not free are whole sequences."""
-    groups = cached_layers(model, latent=policy.latent != "expanded")
+def layers_under(
+    model: Model, kv: KvFormat, policy: Policy, drafted: Iterable[CachedLayers] = ()
+) -> list[CachedLayers]:
+    """Return what the layers keep in a version: windows it does not free are whole sequences.
+
+    `drafted` layers, numbered after the model's own, share the pool with them.
+    """
+    groups = [*cached_layers(model, latent=policy.latent != "expanded"), *drafted]
     mixed = any(g.cache.limit for g in groups) and any(
         g.cache.heads and not g.cache.limit for g in groups
     )
@@ -81,8 +87,12 @@ def kinds_on_device(
     layers: range,
     state_bytes: int = STATE_BYTES,
     state_pages: int = STATE_PAGES,
+    speculative_tokens: int = 0,
 ) -> list[Kind]:
-    """Return the cache kinds of a device; a state raises the block until a page holds it."""
+    """Return the cache kinds of a device; a state raises the block until a page holds it.
+
+    Each drafted token has a state page of its own (mamba/abstract.py num_speculative_blocks).
+    """
     present = [(g.cache, sum(p in layers for p in g.layers)) for g in groups]
     present = [(c, n) for c, n in present if n]
     states = [layer_state_bytes(c, tp=tp, state_bytes=state_bytes) for c, _ in present]
@@ -93,7 +103,7 @@ def kinds_on_device(
         needed = max(states) / max(slopes)
         block = max(block, ceil(needed / block_tokens) * block_tokens)
     page = max([*(t * block for t in tokens), *states], default=0.0)
-    pages = state_pages if slopes else 1
+    pages = (state_pages if slopes else 1) + speculative_tokens
     return [
         Kind(c, n, page if any(states) else t * block, block, pages)
         for (c, n), t in zip(present, tokens, strict=True)

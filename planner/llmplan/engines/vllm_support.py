@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from llmplan.engines import sharding
 from llmplan.engines.base import Request, extension_error
+from llmplan.engines.drafting import drafter_error, method_of
 from llmplan.engines.vllm_architectures import ARCHITECTURES, LAST_VERSION
 from llmplan.engines.vllm_paging import BLOCK_TOKENS
 from llmplan.engines.vllm_versions import (
     FLAGS_SINCE,
     GGUF_VERSIONS,
+    METHODS_SINCE,
     V0_CAPABILITY,
     V0_LAST,
     at_least,
@@ -208,8 +210,20 @@ def _flags_error(request: Request) -> str | None:
         "--enable-expert-parallel": request.parallel.ep > 1,
         "--data-parallel-size": request.parallel.dp > 1,
         "--kv-cache-memory-bytes": request.limits.kv_cache_memory_bytes is not None,
+        "--speculative-config": request.limits.speculative_tokens is not None,
     }
     for flag, since in FLAGS_SINCE.items():
         if needed.get(flag) and not at_least(request.version, since):
             return f"vLLM {request.version} has no {flag}: it came with {since}."
-    return None
+    return _draft_error(request)
+
+
+def _draft_error(request: Request) -> str | None:
+    """Return why the version does not draft in the asked way, or None."""
+    if request.limits.speculative_tokens is None:
+        return None
+    method = method_of(request.draft)
+    since = METHODS_SINCE[method]
+    if not at_least(request.version, since):
+        return f"vLLM {request.version} does not draft with {method}: that came with {since}."
+    return drafter_error(request)

@@ -142,9 +142,13 @@ names and compute capabilities that keep the smallest tier whatever their memory
 FLAGS_SINCE = {
     "--kv-cache-dtype": "0.3.0", "--enable-lora": "0.3.0", "--enforce-eager": "0.3.0",
     "--hf-overrides": "0.6.4", "--enable-expert-parallel": "0.8.0", "--data-parallel-size": "0.8.3",
-    "--kv-cache-memory-bytes": "0.10.2",
+    "--kv-cache-memory-bytes": "0.10.2", "--speculative-config": "0.8.5",
 }  # fmt: skip
 """First version read whose engine/arg_utils.py has the flag."""
+
+METHODS_SINCE = {"eagle": "0.8.5", "eagle3": "0.9.2", "mtp": "0.11.2", "draft_model": "0.15.1"}
+"""First version read whose second engine drafts so: v1/worker/gpu_model_runner.py and
+v1/spec_decode/. Before, MTP had a name for each model, and draft models the first engine alone."""
 
 SERVE_SINCE = "0.5.4"
 """First version read with the `vllm serve` command; before it the module is run by its name."""

@@ -109,9 +109,11 @@ def cached_layers(model: Model, *, latent: bool = True) -> list[CachedLayers]:
 
     `latent=False` is an engine without MLA: it stores the expanded keys and values.
     """
-    if model.decoder is None:
-        return []
-    stack = model.decoder
+    return [] if model.decoder is None else stack_caches(model.decoder, latent=latent)
+
+
+def stack_caches(stack: Stack, *, latent: bool = True) -> list[CachedLayers]:
+    """Return what the layers of one stack keep, equal ones together: a decoder, MTP layers."""
     kept = {name: _block_caches(block, stack, latent) for name, block in stack.blocks.items()}
     found: dict[Cache, list[int]] = {}
     for i, name in enumerate(stack.layers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from llmplan.memory import gguf
@@ -9,7 +10,7 @@ from llmplan.memory.memo import remembered
 from llmplan.memory.number import Number
 from llmplan.memory.parts import layer_formats, parts_of
 from llmplan.memory.tensor import Tensor, rank_tensor
-from llmplan.memory.tensors import Layered, model_tensors
+from llmplan.memory.tensors import Layered, model_tensors, stack_tensors
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.model import Model
 from llmplan.specs.stored import UNLOADED, StoredWeights
@@ -266,3 +267,25 @@ def stage_bytes(weights: WeightBytes, pp: int) -> list[float]:
     stages[0] += weights.embedding + weights.encoder + weights.vision
     stages[-1] += weights.head + weights.tied_head
     return stages
+
+
+def draft_layer_bytes(
+    model: Model, fmt: WeightFormat, *, tp: int = 1, dp: int = 1, ep: int = 1
+) -> float:
+    """Return the bytes of a model's own MTP layers on the fullest rank, embedding and head apart.
+
+    A checkpoint in the model's native format has them in it, unless its parts say otherwise;
+    conversions leave them in 16 bits. Source: exclude lists of published FP8, NVFP4 and
+    compressed-tensors checkpoints (`mtp*`), read 2026-11.
+    """
+    if model.draft is None:
+        return 0.0
+    own = [p for p in parts_of(model, fmt.name) if p.name == "draft"]
+    converted = fmt.name != model.native_format and fmt.is_quantized
+    kept = own[0].format if own else replace(fmt, covers=()) if converted else fmt
+    total = 0.0
+    for t, _, layers in stack_tensors(model.draft, "decoder"):
+        covered = replace(kept, covers=(t.group,)) if own else kept
+        rank = rank_tensor(t, tp=tp, dp=dp, ep=ep)
+        total += len(layers) * format_tensor_bytes(rank, covered)
+    return total

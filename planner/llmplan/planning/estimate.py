@@ -9,7 +9,7 @@ from llmplan.engines.base import Engine, Plan, Request, extension_error
 from llmplan.planning.describe import guess_range
 from llmplan.planning.quality import quality_of
 from llmplan.planning.remedies import remedies_for
-from llmplan.planning.request import Options, requested
+from llmplan.planning.request import Options, check_drafts, requested
 from llmplan.planning.stored import engine_warnings, stored_warnings
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.model import Model
@@ -28,6 +28,7 @@ def estimate_setup(
 
     `said` comes before the other warnings.
     """
+    check_drafts(model, options)
     engine, request = requested(model, gpu, options)
     setup = setup_of(engine, request, explain=options.explain)
     said = (*said, *engine_warnings(model, options))

@@ -49,6 +49,8 @@ class Options(Record):
     n_gpu_layers: int | None = None
     n_cpu_moe: int | None = None
     host_ram: int | None = None
+    speculative_tokens: int | None = None
+    draft: Model | None = None
     explain: bool = False
 
     def __post_init__(self) -> None:
@@ -90,6 +92,7 @@ class Options(Record):
 _COUNTS = (
     "tp", "pp", "dp", "ep", "context_tokens", "input_tokens", "output_tokens", "concurrency",
     "max_num_seqs", "max_num_batched_tokens", "block_size", "kv_cache_memory_bytes", "host_ram",
+    "speculative_tokens",
 )  # fmt: skip
 _FROM_ZERO = ("n_gpu_layers", "n_cpu_moe")
 
@@ -98,7 +101,7 @@ def _check_type(name: str, value: object, declared: str) -> None:
     if value is None:
         return
     wanted: dict[str, tuple[type, ...]] = {
-        "int": (int,), "float": (int, float), "str": (str,), "bool": (bool,),
+        "int": (int,), "float": (int, float), "str": (str,), "bool": (bool,), "Model": (Model,),
     }  # fmt: skip
     kind = declared.partition(" ")[0]
     if not isinstance(value, wanted[kind]) or (kind != "bool" and isinstance(value, bool)):
@@ -107,7 +110,8 @@ def _check_type(name: str, value: object, declared: str) -> None:
         raise InputError(f"{name} is empty.", "Leave it out or give a value.")
 
 
-_WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "True or False"}
+_WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "True or False",
+          "Model": "a Model or a name"}  # fmt: skip
 
 
 def make_options(**given: Any) -> Options:
@@ -147,7 +151,23 @@ def make_request(
     kv = kv_format(o.kv_format or engine.default_kv(model, weights))
     named = engine.name == get_engine(o.engine or default_engine(model)).name
     version = engine.check_version(o.engine_version if named else None)
-    return Request(model, gpu, weights, kv, parallel, workload_of(model, o), limits_of(o), version)
+    workload, limits = workload_of(model, o), limits_of(o)
+    return Request(model, gpu, weights, kv, parallel, workload, limits, version, o.draft)
+
+
+def check_drafts(model: Model, o: Options) -> None:
+    """Refuse to draft with nothing that drafts, or no number of tokens."""
+    if o.draft is not None:
+        if o.speculative_tokens is None:
+            raise InputError(
+                f"How many tokens does {o.draft.id} draft?", "Give --speculative-tokens N."
+            )
+        if o.draft.decoder is None:
+            raise InputError(f"{o.draft.id} generates no text, so that it cannot draft.")
+    elif o.speculative_tokens is not None and model.draft is None:
+        raise InputError(
+            f"{model.id} has no MTP layers of its own to draft with.", "Give --draft MODEL."
+        )
 
 
 def default_engine(model: Model) -> str:

@@ -38,7 +38,7 @@ class Limits(NamedTuple):
     """Engine settings that a user may set; null means the engine's own default.
 
     `n_gpu_layers` and `n_cpu_moe` keep layers, or the experts of layers, on the host, which
-    has `host_ram` bytes.
+    has `host_ram` bytes. `speculative_tokens` are drafted before each step that checks them.
     """
 
     gpu_memory_utilization: float | None = None
@@ -51,6 +51,7 @@ class Limits(NamedTuple):
     n_gpu_layers: int | None = None
     n_cpu_moe: int | None = None
     host_ram: int | None = None
+    speculative_tokens: int | None = None
 
 
 class MemoryPerGpu(NamedTuple):
