@@ -19,7 +19,9 @@ from llmplan.specs.mixers import MIXER_TYPES
 
 
 def test_every_entry_validates() -> None:
-    faults = check_files(expand([ROOT / "models", ROOT / "hardware"]), rules=model_faults)
+    faults = check_files(
+        expand([ROOT / "models", ROOT / "hardware", ROOT / "engines"]), rules=model_faults
+    )
     assert [f.one_line() for f in faults] == []
 
 
@@ -116,7 +118,7 @@ def test_compiled_index_says_what_the_yaml_says() -> None:
     data = write_index(by_id)
     assert data == write_index(by_id)
     indexed = index_store(data)
-    for kind in ("models", "gpus", "nodes"):
+    for kind in ("models", "gpus", "nodes", "engines"):
         assert indexed.ids(kind) == store().ids(kind)
         for id in indexed.ids(kind):
             assert indexed.entry(kind, id) == by_id[kind][id]

@@ -27,6 +27,15 @@ ALLOWED = {
     "catalog": {"specs", "catalog", "sources", "errors"},
     "sources": {"specs", "sources", "errors"},
     "planning": {"specs", "memory", "engines", "planning", "errors", "version"},
+    "deployment": {
+        "specs",
+        "memory",
+        "engines",
+        "planning",
+        "deployment",
+        "errors",
+        "version",
+    },
     "measured": {"specs", "memory", "engines", "planning", "catalog", "measured", "errors"},
     "render": {"specs", "memory", "engines", "planning", "catalog", "render", "errors"},
 }
@@ -153,7 +162,7 @@ def test_public_functions_are_documented() -> None:
 
 
 def test_public_surface_is_small() -> None:
-    assert llmplan.__all__ == ["__version__", "estimate", "fit", "load_gpu", "load_model"]
+    assert llmplan.__all__ == ["__version__", "deploy", "estimate", "fit", "load_gpu", "load_model"]
 
 
 def test_pages_show_the_scores_of_today() -> None:
@@ -163,6 +172,20 @@ def test_pages_show_the_scores_of_today() -> None:
     scored = runpy.run_path(str(ROOT / "tests/tools/write_docs.py"))["scored"]
     pages = [p.read_text(encoding="utf-8") for p in (ROOT / "docs/memory").glob("*.md")]
     assert scored("\n".join(pages)) == "\n".join(pages)
+
+
+def test_pages_show_the_files_of_today() -> None:
+    """`python tests/tools/write_docs.py` writes the examples and tables of docs/deploy."""
+    import runpy
+
+    from llmplan.deployment.run import target_names
+
+    tools = runpy.run_path(str(ROOT / "tests/tools/write_docs.py"))
+    pages = {p.stem: p.read_text(encoding="utf-8") for p in tools["pages_of_deploy"]()}
+    assert pages.keys() == {"deploy", *target_names()}
+    for name, page in pages.items():
+        assert tools["shown"](page) == page, name
+        assert name == "deploy" or "<!-- deploy: " in page
 
 
 def test_every_command_is_documented_with_an_example() -> None:

@@ -5,8 +5,8 @@
     >>> answer.requested.fits, round(answer.requested.memory_per_gpu.weights_bytes / 2**30, 1)
     (False, 87.0)
 
-`load_model` and `load_gpu` take the names and paths of the command line; `fit` and
-`estimate` take those records or the names themselves.
+`load_model` and `load_gpu` take the names and paths of the command line; `fit`, `estimate` and
+`deploy` take those records or the names themselves.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
+    from llmplan.deployment.run import Artefacts
     from llmplan.specs.hardware import Accelerator
     from llmplan.specs.model import Model
     from llmplan.specs.setup import Answer, Setup
 
-__all__ = ["__version__", "estimate", "fit", "load_gpu", "load_model"]
+__all__ = ["__version__", "deploy", "estimate", "fit", "load_gpu", "load_model"]
 
 
 def load_model(name: str, *, offline: bool = False) -> Model:
@@ -96,3 +97,60 @@ def estimate(model: Model | str, gpu: Accelerator | str, **options: Any) -> Setu
     from llmplan.planning.cost import priced
 
     return priced(setup, a.price)
+
+
+def deploy(
+    model: Model | str,
+    gpu: Accelerator | str,
+    to: str = "command",
+    *,
+    pick: int = 1,
+    devices_per_node: int | None = None,
+    autoscaler: str = "hpa",
+    **options: Any,
+) -> Artefacts | None:
+    """Return the files that start a setup, None where none fits; options as for `fit`.
+
+    Parameters
+    ----------
+    model, gpu, **options
+        As for `fit`
+    to
+        Target: command, docker, compose, systemd, k8s, lws, kserve, ray-serve, llm-d, ollama, bench
+    pick
+        Which setup, by its number on the screen of `fit`
+    devices_per_node
+        Devices of one machine (default: those of the machine that was named, else 8)
+    autoscaler
+        hpa, keda or none, for k8s
+
+    Raises InputError for what is wrong with the request, or a target that cannot start it.
+
+    """
+    from llmplan.catalog.asked import asked
+    from llmplan.catalog.serving import all_servers, devices_per_host
+    from llmplan.deployment.choose import choices, deployment_of
+    from llmplan.deployment.run import artefacts_of, engine_for
+    from llmplan.planning.request import make_options
+
+    a = asked(model, gpu, options | {"engine": engine_for(to, options.get("engine"))})
+    wanted = make_options(**a.options)
+    setups = choices(a.model, a.gpu, wanted)
+    if not setups:
+        return None
+    if a.price is not None:
+        from llmplan.planning.cost import priced
+
+        setups = [priced(s, a.price) for s in setups]
+    d = deployment_of(
+        a.model,
+        a.gpu,
+        wanted,
+        setups,
+        all_servers(),
+        pick=pick,
+        said=a.warnings,
+        devices_per_node=devices_per_node or devices_per_host(gpu),
+        autoscaler=autoscaler,
+    )
+    return artefacts_of(to, d)

@@ -1,4 +1,4 @@
-"""Write docs/commands.md from the commands' own help, and the scores into docs/memory/."""
+"""Write what pages show of the program: commands, scores, files of deploy, engines, tools."""
 
 from __future__ import annotations
 
@@ -79,7 +79,78 @@ def scored(page: str) -> str:
     return _SCORES.sub(table, page)
 
 
+_FILES = re.compile(r"(<!-- deploy: (.*?) -->\n).*?(<!-- /deploy -->)", re.DOTALL)
+_TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+LANGUAGES = {".sh": "sh", ".yaml": "yaml", ".py": "python", ".service": "ini"}
+
+
+def shown(page: str) -> str:
+    """Return a page with the files that its marks ask for, and its tables of facts."""
+    return _TABLE.sub(_table, _FILES.sub(_files, page))
+
+
+def _files(match: re.Match[str]) -> str:
+    """Return what `llmplan deploy` writes: `MODEL GPU TARGET key=value ...`."""
+    import llmplan
+
+    model, gpu, to, *rest = match[2].split()
+    options = {k: int(v) if v.isdigit() else v for k, v in (r.split("=") for r in rest)}
+    made = llmplan.deploy(model, gpu, to, offline=True, **options)
+    assert made is not None
+    parts = [match[1].strip()]
+    for file in made.files:
+        language = LANGUAGES.get(Path(file.name).suffix, "")
+        parts += ["", f"`{file.name}`:", "", f"```{language}", file.text.rstrip(), "```"]
+    return "\n".join([*parts, "", match[3]])
+
+
+def _table(match: re.Match[str]) -> str:
+    rows = {"targets": _targets, "recipes": _recipes, "engines": _engines}[match[2]]()
+    return "\n".join([match[1].strip(), "", *rows, "", match[3]])
+
+
+def _targets() -> list[str]:
+    from llmplan.deployment.run import target_module, target_names
+
+    rows = ["| target | what | engines |", "|---|---|---|"]
+    for name in target_names():
+        module = target_module(name)
+        what = (module.__doc__ or "").strip().splitlines()[0]
+        engines = ", ".join(module.ENGINES) or "all with an image, or none needed"
+        rows.append(f"| [{name}](deploy/{name}.md) | {what} | {engines} |")
+    return rows
+
+
+def _recipes() -> list[str]:
+    from llmplan.deployment.checkpoints import RECIPES
+
+    rows = ["| formats | tool | source | read |", "|---|---|---|---|"]
+    names = {":": "...", "-": "..."}
+    for r in RECIPES:
+        formats = f"`{r.formats}{names.get(r.formats[-1], '')}`"
+        rows.append(f"| {formats} | {r.tool} | {r.source} | {r.date} |")
+    return rows
+
+
+def _engines() -> list[str]:
+    from llmplan.catalog.serving import all_servers
+    from llmplan.render.servers import server_rows
+
+    rows = ["| name | what | in llmplan |", "|---|---|---|"]
+    for r in server_rows(all_servers(), ()):
+        planned = f"`--engine {r['id']}`" if r["planned"] else r["instead"]
+        rows.append(f"| {r['name']} | {r['what']} | {planned} |")
+    return rows
+
+
+def pages_of_deploy() -> list[Path]:
+    """Return the pages with marks of `shown`."""
+    return [ROOT / "docs/deploy.md", *sorted((ROOT / "docs/deploy").glob("*.md"))]
+
+
 if __name__ == "__main__":
+    for path in pages_of_deploy():
+        path.write_text(shown(path.read_text(encoding="utf-8")), encoding="utf-8")
     (ROOT / "docs/commands.md").write_text(reference(), encoding="utf-8")
     for path in sorted((ROOT / "docs/memory").glob("*.md")):
         path.write_text(scored(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -36,7 +36,7 @@ def schemas() -> dict[str, str]:
     """Return path -> JSON schema text for models, topics, devices, nodes and prices."""
     from pydantic import TypeAdapter
 
-    from llmplan.specs import facts, hardware, model, prices
+    from llmplan.specs import facts, hardware, model, prices, serving
 
     result = {}
     for path, cls in (
@@ -45,6 +45,7 @@ def schemas() -> dict[str, str]:
         ("hardware/.schema.json", hardware.Accelerator),
         ("hardware/.node-schema.json", hardware.Node),
         ("hardware/.prices-schema.json", prices.PriceList),
+        ("engines/.schema.json", serving.Server),
     ):
         schema = TypeAdapter(cls).json_schema()
         for part in (schema, *schema.get("$defs", {}).values()):

@@ -34,6 +34,10 @@ def asked(model: Model | str, gpu: Accelerator | str, options: Mapping[str, Any]
     rest = {k: v for k, v in options.items() if v is not None}
     given, offline = _given(rest.pop("set", ())), bool(rest.pop("offline", False))
     host = rest.pop("host_ram", None), rest.pop("host_bandwidth", None)
+    if "engine" in rest:
+        from llmplan.catalog.serving import refuse_unplannable
+
+        refuse_unplannable(rest["engine"])
     notes: list[str] = []
     price = None
     if isinstance(model, str):

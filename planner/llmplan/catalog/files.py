@@ -11,7 +11,7 @@ from llmplan.specs.prices import price_entries
 
 FOLDERS = {
     "models": "models", "gpus": "hardware", "nodes": "hardware/nodes", "topics": "models/topics",
-    "prices": "hardware/prices",
+    "prices": "hardware/prices", "engines": "engines",
 }  # fmt: skip
 ASIDE = {"models": ("topics",), "gpus": ("nodes", "prices")}
 """Folders below a kind's own that hold other kinds."""

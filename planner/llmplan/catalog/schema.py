@@ -14,7 +14,7 @@ from pydantic.dataclasses import is_pydantic_dataclass
 from llmplan.catalog.names import close_names
 from llmplan.catalog.yaml_reader import Lines, line_of, read_yaml
 from llmplan.errors import CatalogFileError
-from llmplan.specs import facts, hardware, mixers, model, prices, stored
+from llmplan.specs import facts, hardware, mixers, model, prices, serving, stored
 
 MAX_LAYERS = 4096
 STACKS = ("decoder", "encoder", "vision", "draft")
@@ -27,6 +27,7 @@ _RECORDS: dict[str, type] = {
     "nodes": hardware.Node,
     "topics": facts.Topic,
     "prices": prices.PriceList,
+    "engines": serving.Server,
 }
 At = tuple[str | int, ...]
 
@@ -51,6 +52,8 @@ def kind_of(data: Any, where: str) -> str:
         raise CatalogFileError(f"{where}: not a mapping of keys to values.")
     if "gpu_count" in data:
         return "nodes"
+    if "status" in data and "what" in data:
+        return "engines"
     if "why" in data:
         return "topics"
     if "prices" in data:
@@ -61,7 +64,7 @@ def kind_of(data: Any, where: str) -> str:
         return "models"
     raise CatalogFileError(
         f"{where}: neither a model (decoder or encoder), a device (memory_gib), a node "
-        "(gpu_count), a topic (why) nor a price list (prices)."
+        "(gpu_count), a topic (why), a price list (prices) nor an engine (status, what)."
     )
 
 
@@ -122,7 +125,7 @@ def _adapter(cls: type) -> TypeAdapter[Any]:
         assert not is_pydantic_dataclass(cls)
         for part in (cls, facts.Source, facts.Artifact, facts.PublishedCount, facts.Variant,
                      facts.Adapter, stored.StoredWeights, model.TensorShape, model.Block,
-                     model.Stack, hardware.MigSlice, prices.PriceRow):  # fmt: skip
+                     model.Stack, hardware.MigSlice, prices.PriceRow, serving.Image):  # fmt: skip
             # read by TypeAdapter, unknown to mypy on a bare type
             part.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)  # type: ignore[attr-defined]
         _adapters[cls] = TypeAdapter(cls)

@@ -13,7 +13,7 @@ from typing import Any
 from llmplan.errors import OutsideError
 
 INDEX_NAME = "catalog.jsonl"
-KINDS = ("models", "gpus", "nodes", "topics", "prices")
+KINDS = ("models", "gpus", "nodes", "topics", "prices", "engines")
 Plain = dict[str, Any]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -18,6 +18,8 @@ COMMANDS = {
     "fit": "Does it run on this hardware, with how much room, and which setups are best there?",
     "models": "What models are known; `models show ID` gives every fact and its source.",
     "gpus": "What devices are known; `gpus show ID` gives every fact and its source.",
+    "deploy": "The files or the command that start a setup: docker, Kubernetes, systemd ...",
+    "engines": "What serving engines are known; `engines show ID` gives facts and sources.",
     "measurements": "Start-up logs of your own, read into rows that `validate` scores.",
     "validate": "How well predictions agree with public measurements, by engine and test.",
     "check": "Whether catalogue files are right, with the line at fault.",

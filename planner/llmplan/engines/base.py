@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from shlex import quote
 from typing import NamedTuple
 
+from llmplan.engines.starting import Start
 from llmplan.errors import InputError
 from llmplan.specs.formats import KvFormat, WeightFormat
 from llmplan.specs.hardware import GIB, Accelerator
@@ -203,8 +203,13 @@ class Engine(ABC):
         return None
 
     @abstractmethod
+    def start(self, request: Request, plan: Plan) -> Start:
+        """Return the words that start the setup, and what to know before running them."""
+
     def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
-        """Return the command that starts the setup, and what to know before running it."""
+        """Return the one-line command that starts the setup, and what to know first."""
+        start = self.start(request, plan)
+        return Launch(start.line, start.urls), start.warnings
 
 
 def extension_error(request: Request) -> str | None:
@@ -222,11 +227,6 @@ def extension_error(request: Request) -> str | None:
     if model.rope_theta is None:
         return f"{start}, and no RoPE base is on record to stretch."
     return None
-
-
-def word(text: str) -> str:
-    """Return text as one word of a one-line shell command: quoted, control characters out."""
-    return quote("".join(c for c in text if c.isprintable()))
 
 
 def solve(

@@ -5,9 +5,7 @@ No public start-up log is at hand: sizes of weights and cache are exact, the res
 
 from __future__ import annotations
 
-from shlex import split
-
-from llmplan.engines.base import CONTEXT_BYTES, Overheads, Plan, Request, solve, word
+from llmplan.engines.base import CONTEXT_BYTES, Overheads, Plan, Request, solve
 from llmplan.engines.layered import (
     LayeredEngine,
     common_error,
@@ -19,13 +17,14 @@ from llmplan.engines.layered import (
 )
 from llmplan.engines.local_architectures import EXLLAMAV3
 from llmplan.engines.paged import is_latent
+from llmplan.engines.starting import Start, start_of
 from llmplan.memory.formats import weight_format
 from llmplan.memory.kv_cache import cached_layers
 from llmplan.memory.mixers import Cache
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.model import Model
-from llmplan.specs.setup import Launch, Term, Warning_
+from llmplan.specs.setup import Term, Warning_
 
 PAGE_TOKENS = 256
 """Tokens of a page, and the step of --cache-size. Source: exllamav3 1.6.5 constants.py."""
@@ -113,10 +112,10 @@ class ExLlamaV3(LayeredEngine):
             terms=_terms(request, overheads, tokens),
         )
 
-    def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
-        """Return TabbyAPI's line, from its own folder; it loads from ./models."""
+    def start(self, request: Request, plan: Plan) -> Start:
+        """Return TabbyAPI's words, from its own folder; it loads from ./models."""
         found = made_with(request, SIXTEEN, "exllamav3 convert.py")
-        folder = word(split(found.target)[0].rstrip("/").rpartition("/")[2])
+        folder = found.target.rstrip("/").rpartition("/")[2]
         slots = max(1, int(plan.kv_cache.max_concurrency))
         context = padded(request.context_tokens, PAGE_TOKENS)
         words = ["python", "main.py", "--model-name", folder]
@@ -128,7 +127,7 @@ class ExLlamaV3(LayeredEngine):
             words += ["--chunk-size", str(_chunk(request))]
         message = f"Start it in TabbyAPI's folder, with the checkpoint in models/{folder}."
         place = Warning_("local_checkpoint", message)
-        return Launch(" ".join(words), found.urls), (*found.warnings, place)
+        return start_of(words, found.target, found.urls, (*found.warnings, place))
 
 
 def _chunk(request: Request) -> int:

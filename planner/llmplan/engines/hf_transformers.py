@@ -30,11 +30,12 @@ from llmplan.engines.layered import (
 )
 from llmplan.engines.local_architectures import TRANSFORMERS
 from llmplan.engines.paged import capability_error, policy_of
+from llmplan.engines.starting import Start, start_of
 from llmplan.memory.mixers import Cache
 from llmplan.memory.weights import stage_layers
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.model import Model
-from llmplan.specs.setup import Launch, Term, Warning_
+from llmplan.specs.setup import Term, Warning_
 
 LOGIT_BYTES = 4
 """Bytes of a float32 logit, made of one of 2 bytes. Source: logits.float() in modeling_qwen2.py of
@@ -165,8 +166,8 @@ class Transformers(LayeredEngine):
             total += _working(request, policy, stages, i, context)
         return {"total_used": total}
 
-    def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
-        """Return the `transformers serve` line."""
+    def start(self, request: Request, plan: Plan) -> Start:
+        """Return the words of `transformers serve`."""
         model, name = request.model, request.weights.name
         found = made_with(request, (*DTYPES, *BNB_FLAGS), "AutoModelForCausalLM, save_pretrained")
         words = ["transformers", "serve", found.target]
@@ -182,7 +183,7 @@ class Transformers(LayeredEngine):
             words.append("--trust-remote-code")
         message = "transformers serve answers one request after another: for single use."
         single = Warning_("single_request", message)
-        return Launch(" ".join(words), found.urls), (*found.warnings, single)
+        return start_of(words, found.target, found.urls, (*found.warnings, single))
 
 
 def _stages(request: Request, policy: Policy) -> list[Stage]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from llmplan.engines.base import Engine, Plan, Request
 from llmplan.engines.llama_cpp_versions import TABLE, Rules
 from llmplan.engines.llamacpp import LlamaCpp
+from llmplan.engines.starting import Start
 from llmplan.specs.mixers import LatentAttention
-from llmplan.specs.setup import Launch, Warning_
 
 VERSION = "15dddc60"
 """State whose behaviour is described (main on 2026-08-29, ikawrakow/ik_llama.cpp issue 1607)."""
@@ -43,13 +43,13 @@ class IkLlamaCpp(LlamaCpp):
         """Return the fork's memory rules."""
         return RULES
 
-    def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
-        """Return the `llama-server` line of the fork, with the MLA mode that is planned."""
-        launch, warnings = super().launch(request, plan)
+    def start(self, request: Request, plan: Plan) -> Start:
+        """Return the words of the fork's `llama-server`, with the MLA mode that is planned."""
+        start = super().start(request, plan)
         mixers = [m for b in request.model.main.blocks.values() for m in b.mixers]
-        if launch.command and any(isinstance(m, LatentAttention) for m in mixers):
-            launch = launch._replace(command=f"{launch.command} -mla {MLA_MODE}")
-        return launch, warnings
+        if any(isinstance(m, LatentAttention) for m in mixers):
+            return start._replace(words=(*start.words, "-mla", str(MLA_MODE)))
+        return start
 
 
 ENGINE = IkLlamaCpp()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from llmplan.engines.base import Engine, Fitted, Request, Stage, extension_error, word
+from llmplan.engines.base import Engine, Fitted, Request, Stage, extension_error
 from llmplan.engines.paged import (
     Checkpoint,
     PagedEngine,
@@ -16,6 +16,7 @@ from llmplan.engines.paged import (
     checkpoint_of,
     forward_bytes,
 )
+from llmplan.engines.starting import NO_ARTIFACT
 from llmplan.memory.kv_cache import cached_layers, request_bytes
 from llmplan.memory.mixers import Cache
 from llmplan.memory.weights import stage_bytes, stage_layers, weight_bytes
@@ -156,10 +157,10 @@ def made_with(request: Request, convertible: tuple[str, ...], tool: str) -> Chec
     """Return the checkpoint in the asked format; where none is published, what makes it."""
     model, name = request.model, request.weights.name
     if model.path and name == model.native_format:
-        return Checkpoint(word(model.path))
+        return Checkpoint(model.path)
     found = checkpoint_of(request, convertible)
     if not found.warnings:
         return found
-    target = word(f"./{model.id}-{name}".replace(":", "-"))  # Windows has no colons in names
+    target = f"./{model.id}-{name}".replace(":", "-")  # Windows has no colons in names
     message = f"No published {name} checkpoint on record: make one in {target} ({tool})."
-    return Checkpoint(target, (), (Warning_("no_published_artifact", message),))
+    return Checkpoint(target, (), (Warning_(NO_ARTIFACT, message),))

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from dataclasses import replace
 
 from llmplan.engines import llama_cpp_fit
-from llmplan.engines.base import Engine, Overheads, Plan, Request, extension_error, solve, word
+from llmplan.engines.base import Engine, Overheads, Plan, Request, extension_error, solve
 from llmplan.engines.llama_cpp_architectures import ARCHITECTURES, GGUF_ARCHITECTURES
 from llmplan.engines.llama_cpp_memory import (
     FITTED_ON,
@@ -20,12 +20,13 @@ from llmplan.engines.llama_cpp_memory import (
     stages,
 )
 from llmplan.engines.llama_cpp_versions import NEWEST, Rules, build_on, check, rules_of
+from llmplan.engines.starting import NO_ARTIFACT, Start, start_of
 from llmplan.memory.formats import WEIGHT_FORMATS
 from llmplan.memory.weights import weight_bytes
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import GIB, Accelerator
 from llmplan.specs.model import Model, MoE
-from llmplan.specs.setup import Launch, Limits, Parallelism, Term, Warning_
+from llmplan.specs.setup import Limits, Parallelism, Term, Warning_
 from llmplan.specs.units import gib, tokens_text
 
 FIT_MARGIN_BYTES = 1024 * 1024 * 1024
@@ -304,8 +305,8 @@ class LlamaCpp(Engine):
                  "0.3-0.6 GiB in start-up logs, engine memory rules of 2026-11"),
         )  # fmt: skip
 
-    def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
-        """Return the `llama-server` line."""
+    def start(self, request: Request, plan: Plan) -> Start:
+        """Return the words of `llama-server`."""
         slots = max(1, int(plan.kv_cache.max_concurrency))
         source, urls, warnings = _file(request)
         words = ["llama-server", *source, *_offload_flags(request)]
@@ -325,7 +326,7 @@ class LlamaCpp(Engine):
         if request.parallel.pp > 1:
             words += ["-sm", "layer"]
         adapter, more = _adapter(request)
-        return Launch(" ".join([*words, *adapter]), urls), (*warnings, *more)
+        return start_of([*words, *adapter], source[1], urls, (*warnings, *more))
 
 
 def _has_experts(model: Model) -> bool:
@@ -366,24 +367,24 @@ def _adapter(request: Request) -> tuple[list[str], tuple[Warning_, ...]]:
         return [], ()
     name = (adapter.hub_id or f"{request.model.id}-adapter").rpartition("/")[2]
     message = f"Make ./{name}.gguf of the adapter {adapter.hub_id or ''} (convert_lora_to_gguf.py)."
-    return ["--lora", word(f"./{name}.gguf")], (Warning_("no_published_artifact", message),)
+    return ["--lora", f"./{name}.gguf"], (Warning_(NO_ARTIFACT, message),)
 
 
 def _file(request: Request) -> tuple[list[str], tuple[str, ...], tuple[Warning_, ...]]:
     model, preset = request.model, request.weights.gguf_preset
     if model.path and model.native_format == request.weights.name:
-        return ["-m", word(model.path)], (), ()
+        return ["-m", model.path], (), ()
     published = next((a for a in model.artifacts if a.format == "gguf"), None)
     if published and preset in published.presets:
         url = f"https://huggingface.co/{published.hub_id}"
-        return ["-hf", word(f"{published.hub_id}:{preset}")], (url,), ()
+        return ["-hf", f"{published.hub_id}:{preset}"], (url,), ()
     local = f"./{model.id}-{preset}.gguf"
     where = f"; {published.hub_id} has others" if published else ""
     message = (
         f"No published {preset} GGUF on record{where}: "
         f"make {local} (convert_hf_to_gguf.py, llama-quantize)."
     )
-    return ["-m", word(local)], (), (Warning_("no_published_artifact", message),)
+    return ["-m", local], (), (Warning_(NO_ARTIFACT, message),)
 
 
 ENGINE = LlamaCpp()

@@ -26,10 +26,11 @@ from llmplan.engines.paged import (
     pool_figures,
     start_bytes,
 )
+from llmplan.engines.starting import Start, start_of
 from llmplan.memory.weights import weight_bytes
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.model import Model
-from llmplan.specs.setup import Launch, Parallelism, Term, Warning_
+from llmplan.specs.setup import Parallelism, Term
 
 
 class Policy(NamedTuple):
@@ -148,8 +149,8 @@ class LmDeploy(PagedEngine):
         pool = (request.device_bytes if of_total else max(0, left)) * share
         return pool_figures(request, plan, [(pool, _kept(request))], _block(request))
 
-    def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
-        """Return the `lmdeploy serve api_server` line."""
+    def start(self, request: Request, plan: Plan) -> Start:
+        """Return the words of `lmdeploy serve api_server`."""
         checkpoint = checkpoint_of(request, ("bf16", "fp16"))
         limits, fmt = request.limits, request.weights.name
         words = ["lmdeploy", "serve", "api_server", checkpoint.target]
@@ -171,7 +172,7 @@ class LmDeploy(PagedEngine):
             words.append("--eager-mode")
         if request.model.trust_remote_code:
             words.append("--trust-remote-code")
-        return Launch(" ".join(words), checkpoint.urls), checkpoint.warnings
+        return start_of(words, checkpoint.target, checkpoint.urls, checkpoint.warnings)
 
 
 def _backend(model: Model, weights: WeightFormat, kv: str) -> str:

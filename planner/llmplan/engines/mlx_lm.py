@@ -16,12 +16,13 @@ from llmplan.engines.layered import (
 )
 from llmplan.engines.local_architectures import MLX_LM
 from llmplan.engines.paged import is_latent
+from llmplan.engines.starting import Start, start_of
 from llmplan.memory.formats import WEIGHT_FORMATS
 from llmplan.memory.mixers import Cache
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.model import Model
-from llmplan.specs.setup import Launch, Term, Warning_
+from llmplan.specs.setup import Term, Warning_
 
 CACHE_STEP = 256
 """Tokens by which a cache grows (KVCache.step). Source: mlx-lm 0.32.2 models/cache.py."""
@@ -99,8 +100,8 @@ class MlxLm(LayeredEngine):
             terms=_terms(request, overheads, tokens),
         )
 
-    def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
-        """Return the `mlx_lm.server` line."""
+    def start(self, request: Request, plan: Plan) -> Start:
+        """Return the words of `mlx_lm.server`."""
         found = made_with(request, SIXTEEN, "mlx_lm.convert --quantize")
         words = ["mlx_lm.server", "--model", found.target]
         slots = max(1, int(plan.kv_cache.max_concurrency))
@@ -119,7 +120,7 @@ class MlxLm(LayeredEngine):
             "bound them with --prompt-cache-bytes."
         )
         kept = Warning_("kept_caches", message)
-        return Launch(" ".join(words), found.urls), (*found.warnings, kept)
+        return start_of(words, found.target, found.urls, (*found.warnings, kept))
 
 
 def _step(request: Request) -> int:

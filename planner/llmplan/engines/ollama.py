@@ -5,10 +5,13 @@ Source: ollama/ollama at fb30760 (2026-08-21): server/routes.go, envconfig, ml/d
 
 from __future__ import annotations
 
+from shlex import quote
+
 from llmplan.engines.base import Engine, Plan, Request
 from llmplan.engines.llama_cpp_memory import flash
 from llmplan.engines.llama_cpp_versions import TABLE, Rules
 from llmplan.engines.llamacpp import LlamaCpp
+from llmplan.engines.starting import Start, printable, start_of
 from llmplan.specs.hardware import GIB
 from llmplan.specs.setup import Launch, Term, Warning_
 
@@ -86,32 +89,36 @@ class Ollama(LlamaCpp):
         warning = Warning_("engine_default_context", message)
         return plan._replace(terms=terms, warnings=(*plan.warnings, warning))
 
-    def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
-        """Return one line that starts the server, waits for it and loads the model."""
-        inner, warnings = super().launch(request, plan)
-        words = (inner.command or "").split(" ")
-        source = words[words.index("-hf") + 1] if "-hf" in words else None
+    def start(self, request: Request, plan: Plan) -> Start:
+        """Return the words of the server, with its settings as variables."""
+        inner = super().start(request, plan)
         variables = [
-            f"OLLAMA_CONTEXT_LENGTH={request.context_tokens}",
-            f"OLLAMA_NUM_PARALLEL={max(1, int(plan.kv_cache.max_concurrency))}",
-            f"OLLAMA_FLASH_ATTENTION={int(flash(request, self.rules(request)))}",
+            ("OLLAMA_CONTEXT_LENGTH", str(request.context_tokens)),
+            ("OLLAMA_NUM_PARALLEL", str(max(1, int(plan.kv_cache.max_concurrency)))),
+            ("OLLAMA_FLASH_ATTENTION", str(int(flash(request, self.rules(request))))),
         ]
         if request.kv.name != "fp16":
-            variables.append(f"OLLAMA_KV_CACHE_TYPE={request.kv.name}")
-        start = f"({' '.join(variables)} ollama serve &)"
+            variables.append(("OLLAMA_KV_CACHE_TYPE", request.kv.name))
+        target = f"hf.co/{inner.target}" if inner.urls else inner.target
+        words = ("ollama", "serve")
+        return start_of(words, target, inner.urls, inner.warnings, tuple(variables))
+
+    def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
+        """Return one line that starts the server, waits for it and loads the model."""
+        start = self.start(request, plan)
         wait = "until ollama list > /dev/null 2>&1; do sleep 1; done"
         layers = request.limits.n_gpu_layers
-        if source and layers is None:
-            load = f"ollama run hf.co/{source}"
+        if start.urls and layers is None:
+            load = f"ollama run {quote(start.target)}"
         else:
-            origin = f"hf.co/{source}" if source else words[words.index("-m") + 1]
             option = "" if layers is None else f"\\nPARAMETER num_gpu {layers}"
-            name = request.model.id
+            name = quote(printable(request.model.id))
             load = (
-                f"printf 'FROM %s{option}\\n' {origin} > Modelfile && "
+                f"printf 'FROM %s{option}\\n' {quote(start.target)} > Modelfile && "
                 f"ollama create {name} -f Modelfile && ollama run {name}"
             )
-        return Launch(f"{start} && {wait} && {load}", inner.artifact_urls), warnings
+        line = f"({start.line} &) && {wait} && {load}"
+        return Launch(line, start.urls), start.warnings
 
 
 def _assumed(term: Term) -> Term:

@@ -15,8 +15,8 @@ from llmplan.engines.base import (
     Fitted,
     Plan,
     Request,
-    word,
 )
+from llmplan.engines.starting import NO_ARTIFACT
 from llmplan.errors import InputError
 from llmplan.memory.activations import forward_peak_bytes
 from llmplan.memory.formats import KV_FORMATS, WEIGHT_FORMATS
@@ -310,7 +310,7 @@ def pool_figures(
 
 
 class Checkpoint(NamedTuple):
-    """What the engine is pointed at: a quoted name or folder, its address, and what to know."""
+    """What the engine is pointed at: a name or folder, its address, and what to know."""
 
     target: str
     urls: tuple[str, ...] = ()
@@ -324,16 +324,16 @@ def checkpoint_of(request: Request, convertible: tuple[str, ...]) -> Checkpoint:
     urls = (f"https://huggingface.co/{model.hub_id}",) if model.hub_id and not model.path else ()
     native = WEIGHT_FORMATS[model.native_format]
     if name == model.native_format:
-        return Checkpoint(word(base), urls)
+        return Checkpoint(base, urls)
     published = next((a for a in model.artifacts if a.format == name), None)
     if published:
         url = f"https://huggingface.co/{published.hub_id}"
-        return Checkpoint(word(published.hub_id), (url,))
+        return Checkpoint(published.hub_id, (url,))
     if name in convertible and not native.is_quantized:
-        return Checkpoint(word(base), urls)
+        return Checkpoint(base, urls)
     local = f"./{model.id}-{name}"
     message = f"No published {name} checkpoint on record: make one in {local} (llm-compressor)."
-    return Checkpoint(word(local), (), (Warning_("no_published_artifact", message),))
+    return Checkpoint(local, (), (Warning_(NO_ARTIFACT, message),))
 
 
 NODE_DEVICES = 8

@@ -13,7 +13,7 @@ from math import ceil
 from typing import NamedTuple
 
 from llmplan.engines import sharding
-from llmplan.engines.base import Overheads, Plan, Request, Stage, extension_error, solve, word
+from llmplan.engines.base import Overheads, Plan, Request, Stage, extension_error, solve
 from llmplan.engines.drafting import Drafter, draft_terms, drafter_error, drafter_of, method_of
 from llmplan.engines.paged import (
     LINKED_RANKS_FITTED_ON,
@@ -38,12 +38,13 @@ from llmplan.engines.sglang_versions import (
     policy,
     tier_of,
 )
+from llmplan.engines.starting import Start, start_of
 from llmplan.memory.kv_cache import cached_layers, layer_state_bytes, layer_token_bytes
 from llmplan.memory.weights import stage_bytes, stage_layers, weight_bytes
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.model import Model
-from llmplan.specs.setup import Launch, Parallelism, Term, Warning_
+from llmplan.specs.setup import Parallelism, Term
 
 WINDOW_RATIO = 0.8
 """Tokens of the window pool for each of the full pool (swa_full_tokens_ratio, 0.5.23)."""
@@ -187,8 +188,8 @@ class Sglang(PagedEngine):
             pools.append((float(pool), cells.token))
         return pool_figures(request, plan, pools, page)
 
-    def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
-        """Return the `python -m sglang.launch_server` line."""
+    def start(self, request: Request, plan: Plan) -> Start:
+        """Return the words of `python -m sglang.launch_server`."""
         checkpoint = checkpoint_of(request, ("bf16", "fp16", "fp32", "fp8"))
         limits = request.limits
         words = ["python", "-m", "sglang.launch_server", "--model-path", checkpoint.target]
@@ -212,7 +213,7 @@ class Sglang(PagedEngine):
             words.append("--is-embedding")
         if request.model.trust_remote_code:
             words.append("--trust-remote-code")
-        return Launch(" ".join(words), checkpoint.urls), checkpoint.warnings
+        return start_of(words, checkpoint.target, checkpoint.urls, checkpoint.warnings)
 
 
 def _device_error(gpu: Accelerator, version: str) -> str | None:
@@ -335,7 +336,7 @@ def _format_flags(request: Request) -> list[str]:
             f'{{"rope_scaling": {{"rope_type": "yarn", "factor": {request.extension_factor}.0, '
             f'"original_max_position_embeddings": {model.context_tokens}}}}}'
         )
-        words += ["--json-model-override-args", word(rope)]
+        words += ["--json-model-override-args", rope]
     return words
 
 
@@ -350,7 +351,7 @@ def _draft_flags(request: Request) -> list[str]:
         return []
     words = ["--speculative-algorithm", ALGORITHMS[method_of(draft)]]
     if draft is not None:
-        target = word(draft.path or draft.hub_id or f"./{draft.id}")
+        target = draft.path or draft.hub_id or f"./{draft.id}"
         words += ["--speculative-draft-model-path", target]
     words += ["--speculative-num-steps", str(tokens), "--speculative-eagle-topk", "1"]
     return [*words, "--speculative-num-draft-tokens", str(tokens + 1)]

@@ -27,11 +27,12 @@ from llmplan.engines.paged import (
     pool_figures,
     start_bytes,
 )
+from llmplan.engines.starting import Start, start_of
 from llmplan.engines.tensorrt_llm_architectures import ARCHITECTURES
 from llmplan.memory.weights import stage_bytes, stage_layers, weight_bytes
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.model import Model
-from llmplan.specs.setup import Launch, Parallelism, Term, Warning_
+from llmplan.specs.setup import Parallelism, Term
 
 
 class Policy(NamedTuple):
@@ -141,8 +142,8 @@ class TensorRtLlm(PagedEngine):
         block = request.limits.block_size or rules.block_tokens
         return pool_figures(request, plan, pools, block)
 
-    def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
-        """Return the `trtllm-serve` line."""
+    def start(self, request: Request, plan: Plan) -> Start:
+        """Return the words of `trtllm-serve`."""
         checkpoint = checkpoint_of(request, ())
         p, limits = request.parallel, request.limits
         words = ["trtllm-serve", checkpoint.target, "--backend", "pytorch"]
@@ -163,7 +164,7 @@ class TensorRtLlm(PagedEngine):
             words += ["--kv_cache_dtype", request.kv.name]
         if request.model.trust_remote_code:
             words.append("--trust_remote_code")
-        return Launch(" ".join(words), checkpoint.urls), checkpoint.warnings
+        return start_of(words, checkpoint.target, checkpoint.urls, checkpoint.warnings)
 
 
 def _block_error(request: Request) -> str | None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from llmplan.engines import sharding, vllm_launch, vllm_printed, vllm_support, vllm_versions
 from llmplan.engines.base import CONTEXT_BYTES, Engine, Overheads, Plan, Request, Stage, solve
 from llmplan.engines.drafting import draft_terms, drafter_of
+from llmplan.engines.starting import Start
 from llmplan.engines.vllm_measured import (
     CUDA_GRAPH_BYTES,
     FITTED_ON,
@@ -37,7 +38,7 @@ from llmplan.memory.weights import stage_bytes, stage_layers, weight_bytes
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.model import Model, MoE
-from llmplan.specs.setup import Launch, Parallelism, Term, Warning_
+from llmplan.specs.setup import Parallelism, Term, Warning_
 
 NESTED_SCALE_BITS = 8
 """Bits of an absmax that bitsandbytes quantizes again (compress_statistics in the loader); its own
@@ -183,15 +184,15 @@ class Vllm(Engine):
         figures["weights"] += _loading_bytes(request)
         return figures
 
-    def launch(self, request: Request, plan: Plan) -> tuple[Launch, tuple[Warning_, ...]]:
-        """Return the `vllm serve` line."""
+    def start(self, request: Request, plan: Plan) -> Start:
+        """Return the words of `vllm serve`."""
         request = self._settled(request)[0]
         tokens, seqs = batch_limits(request)
         if request.limits.offline_batch:
             limits = request.limits._replace(max_num_batched_tokens=tokens)
             request = replace(request, limits=limits)
         default = _default_batch(request)[1]
-        return vllm_launch.launch(request, max_num_seqs=None if seqs == default else seqs)
+        return vllm_launch.start(request, max_num_seqs=None if seqs == default else seqs)
 
 
 def batch_limits(request: Request) -> tuple[int, int]:

@@ -6,14 +6,15 @@ import json
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from llmplan.engines.base import Request, word
+from llmplan.engines.base import Request
 from llmplan.engines.drafting import method_of
+from llmplan.engines.starting import NO_ARTIFACT, Start, start_of
 from llmplan.engines.vllm_support import KV_FLAGS
 from llmplan.engines.vllm_versions import FLAGS_SINCE, ROPE_PARAMETERS_SINCE, SERVE_SINCE, at_least
 from llmplan.memory.adapters import slot_adapter
 from llmplan.memory.formats import WEIGHT_FORMATS
 from llmplan.specs.model import Model
-from llmplan.specs.setup import Launch, Warning_
+from llmplan.specs.setup import Warning_
 
 DTYPES = {"fp16": "half", "bf16": "bfloat16", "fp32": "float32"}
 """Value of --dtype for formats that are not the checkpoint's own."""
@@ -32,8 +33,8 @@ class Checkpoint(NamedTuple):
     warnings: tuple[Warning_, ...] = ()
 
 
-def launch(request: Request, *, max_num_seqs: int | None) -> tuple[Launch, tuple[Warning_, ...]]:
-    """Return the `vllm serve` line; `max_num_seqs` where it is not the default.
+def start(request: Request, *, max_num_seqs: int | None) -> Start:
+    """Return the words of `vllm serve`; `max_num_seqs` where it is not the default.
 
     Versions without that command are run as a module.
     """
@@ -41,7 +42,7 @@ def launch(request: Request, *, max_num_seqs: int | None) -> tuple[Launch, tuple
     p, limits = request.parallel, request.limits
     serve = at_least(request.version, SERVE_SINCE)
     words = ["vllm", "serve"] if serve else MODULE.split()
-    words += [word(checkpoint.target), *checkpoint.flags]
+    words += [checkpoint.target, *checkpoint.flags]
     for flag, value, default in (
         ("--tensor-parallel-size", p.tp, 1),
         ("--pipeline-parallel-size", p.pp, 1),
@@ -65,7 +66,7 @@ def launch(request: Request, *, max_num_seqs: int | None) -> tuple[Launch, tuple
         words += ["--kv-cache-dtype", KV_FLAGS.get(request.kv.name, request.kv.name)]
     if request.model.trust_remote_code:
         words.append("--trust-remote-code")
-    return Launch(" ".join(words), checkpoint.urls), checkpoint.warnings
+    return start_of(words, checkpoint.target, checkpoint.urls, checkpoint.warnings)
 
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -88,7 +89,7 @@ def _adapter_flags(model: Model) -> list[str]:
     source = model.adapter.hub_id or f"./{model.id}-adapter"
     name = (model.adapter.hub_id or "adapter").rpartition("/")[2]
     return ["--enable-lora", "--max-lora-rank", str(rank), "--lora-modules",
-            word(f"{name}={source}")]  # fmt: skip
+            f"{name}={source}"]  # fmt: skip
 
 
 def _draft_flags(request: Request) -> list[str]:
@@ -98,7 +99,7 @@ def _draft_flags(request: Request) -> list[str]:
     config: dict[str, Any] = {"method": method_of(draft), "num_speculative_tokens": tokens}
     if draft is not None:
         config["model"] = draft.path or draft.hub_id or f"./{draft.id}"
-    return ["--speculative-config", word(json.dumps(config))]
+    return ["--speculative-config", json.dumps(config)]
 
 
 def _stretched(request: Request) -> list[str]:
@@ -116,7 +117,7 @@ def _stretched(request: Request) -> list[str]:
         f'"original_max_position_embeddings": {request.model.context_tokens}'
         + (f', "rope_theta": {request.model.rope_theta}}}}}' if newer else "}}")
     )
-    return ["--hf-overrides", word(rope)]
+    return ["--hf-overrides", rope]
 
 
 def _checkpoint(request: Request) -> Checkpoint:
@@ -136,4 +137,4 @@ def _checkpoint(request: Request) -> Checkpoint:
         return Checkpoint(base, ("--quantization", "fp8"), urls)
     local = f"./{model.id}-{fmt.name}"
     message = f"No published {fmt.name} checkpoint on record: make one in {local} (llm-compressor)."
-    return Checkpoint(local, warnings=(Warning_("no_published_artifact", message),))
+    return Checkpoint(local, warnings=(Warning_(NO_ARTIFACT, message),))

@@ -77,6 +77,14 @@ def ranked_setups(model: Model, gpu: Accelerator, options: Options) -> list[Setu
     return [setup for _, setup in sorted(rows, key=lambda row: row[0])]
 
 
+def best_splits(setups: Iterable[Setup]) -> list[Setup]:
+    """Return the best split of each engine and format, in order: the numbers on the screen."""
+    best: dict[tuple[str, str], Setup] = {}
+    for setup in setups:
+        best.setdefault((setup.engine, setup.weight_format), setup)
+    return list(best.values())
+
+
 def _formats(
     engine: Engine, model: Model, gpu: Accelerator, options: Options
 ) -> list[WeightFormat]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmplan.planning.fit import ORDER
+from llmplan.planning.fit import ORDER, best_splits
 from llmplan.render.bar import LEGEND, memory_bar
 from llmplan.render.tables import table
 from llmplan.specs.setup import Answer, Setup
@@ -100,10 +100,7 @@ def _setups(answer: Answer, markdown: bool) -> list[str]:
 
 def shown_setups(answer: Answer) -> list[Setup]:
     """Return the setups of the screen: the best split of each engine and format, in order."""
-    best: dict[tuple[str, str], Setup] = {}
-    for setup in answer.setups:
-        best.setdefault((setup.engine, setup.weight_format), setup)
-    return list(best.values())[:SHOWN]
+    return best_splits(answer.setups)[:SHOWN]
 
 
 def _row(number: int, s: Setup) -> list[str]:
