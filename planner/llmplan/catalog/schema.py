@@ -14,7 +14,7 @@ from pydantic.dataclasses import is_pydantic_dataclass
 from llmplan.catalog.names import close_names
 from llmplan.catalog.yaml_reader import Lines, line_of, read_yaml
 from llmplan.errors import CatalogFileError
-from llmplan.specs import facts, hardware, mixers, model, prices, stored
+from llmplan.specs import facts, hardware, mixers, model, prices, speed, stored
 
 MAX_LAYERS = 4096
 STACKS = ("decoder", "encoder", "vision", "draft")
@@ -27,6 +27,9 @@ _RECORDS: dict[str, type] = {
     "nodes": hardware.Node,
     "topics": facts.Topic,
     "prices": prices.PriceList,
+    "kernels": speed.KernelTable,
+    "coefficients": speed.Coefficients,
+    "bands": speed.Bands,
 }
 At = tuple[str | int, ...]
 
@@ -55,6 +58,9 @@ def kind_of(data: Any, where: str) -> str:
         return "topics"
     if "prices" in data:
         return "prices"
+    for key, kind in (("gemm", "kernels"), ("offsets", "coefficients"), ("quantiles", "bands")):
+        if key in data:
+            return kind
     if "memory_gib" in data or "memory_bandwidth_gb_per_s" in data:
         return "gpus"
     if "decoder" in data or "encoder" in data or "vocab_size" in data:
