@@ -55,6 +55,7 @@ def fit(model: Model | str, gpu: Accelerator | str, **options: Any) -> Answer:
     options
         gpus, tp, pp, dp, ep, engine, engine_version, weight_format, kv_format,
         context_tokens, input_tokens, output_tokens, concurrency, rate_per_s,
+        prefix_hit_rate, acceptance_rate, disaggregated,
         gpu_memory_utilization, max_num_seqs, max_num_batched_tokens, block_size,
         kv_cache_memory_bytes, speculative_tokens, draft (a model or a name),
         offline_batch, explain;
@@ -67,13 +68,18 @@ def fit(model: Model | str, gpu: Accelerator | str, **options: Any) -> Answer:
     """
     from llmplan.catalog.asked import asked
     from llmplan.catalog.resolve import bigger_accelerators
+    from llmplan.catalog.speed_table import open_speed_table
     from llmplan.planning.fit import fit_answer
     from llmplan.planning.request import make_options
 
     a = asked(model, gpu, options)
-    bigger = bigger_accelerators(a.gpu)
     answer = fit_answer(
-        a.model, a.gpu, make_options(**a.options), accelerators=bigger, said=a.warnings
+        a.model,
+        a.gpu,
+        make_options(**a.options),
+        accelerators=bigger_accelerators(a.gpu),
+        said=a.warnings,
+        speed=open_speed_table(),
     )
     if a.price is None:
         return answer
@@ -86,12 +92,19 @@ def estimate(model: Model | str, gpu: Accelerator | str, **options: Any) -> Setu
     """Return one setup exactly as the options say; options as for `fit`."""
     from llmplan.catalog.asked import asked
     from llmplan.catalog.resolve import bigger_accelerators
+    from llmplan.catalog.speed_table import open_speed_table
     from llmplan.planning.estimate import estimate_setup
     from llmplan.planning.request import make_options
 
     a = asked(model, gpu, options)
-    bigger = bigger_accelerators(a.gpu)
-    setup = estimate_setup(a.model, a.gpu, make_options(**a.options), bigger, said=a.warnings)
+    setup = estimate_setup(
+        a.model,
+        a.gpu,
+        make_options(**a.options),
+        bigger_accelerators(a.gpu),
+        said=a.warnings,
+        speed=open_speed_table(),
+    )
     if a.price is None:
         return setup
     from llmplan.planning.cost import priced

@@ -16,7 +16,7 @@ TODAY = "2026-11-21"
 """Day on which the shared facts were read."""
 
 
-def write(target: Path, entry: dict[str, Any], schema: str) -> None:
+def write(target: Path, entry: dict[str, Any], schema: str | None) -> None:
     """Write an entry, making its folder."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(to_yaml(entry, schema), encoding="utf-8")

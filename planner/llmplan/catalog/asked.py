@@ -49,14 +49,14 @@ def asked(model: Model | str, gpu: Accelerator | str, options: Mapping[str, Any]
     _check_types(model, gpu)
     said = [Warning_("resolved_name", n) for n in notes]
     if host != (None, None):
-        gpu, ram = _with_host(gpu, *host)
+        gpu, ram, rate = _with_host(gpu, *host)
         if gpu.vendor == "cpu":
             given_host = f"memory and bandwidth of the host of {gpu.id} are yours where given."
             said.append(Warning_("overridden_fact", given_host))
         used = gpu.vendor == "cpu" or any(rest.get(k) is not None for k in OFFLOADS)
         said += [] if used else [Warning_("host_unused", HOST_UNUSED)]
-        if ram is not None and gpu.vendor != "cpu":
-            rest["host_ram"] = ram
+        if gpu.vendor != "cpu":
+            rest |= {k: v for k, v in (("host_ram", ram), ("host_bandwidth", rate)) if v}
     if given:
         from llmplan.specs.overrides import with_facts
 
@@ -100,7 +100,7 @@ def _gpu(name: str, options: dict[str, Any], notes: list[str]) -> tuple[Accelera
 
 def _with_host(
     gpu: Accelerator, host_ram: Any, host_bandwidth: Any
-) -> tuple[Accelerator, int | None]:
+) -> tuple[Accelerator, int | None, float | None]:
     from llmplan.specs.overrides import parse_rate, with_host
     from llmplan.specs.units import parse_bytes
 
@@ -109,7 +109,7 @@ def _with_host(
     for name, value in (("host_ram", ram), ("host_bandwidth", rate)):
         if value is not None and (isinstance(value, bool) or not 0 < value < 1 << 60):
             raise InputError(f"{name} must be above 0 and finite.")
-    return with_host(gpu, ram, rate), ram
+    return with_host(gpu, ram, rate), ram, rate
 
 
 def _check_types(model: object, gpu: object) -> None:

@@ -11,9 +11,9 @@ from llmplan.specs.prices import price_entries
 
 FOLDERS = {
     "models": "models", "gpus": "hardware", "nodes": "hardware/nodes", "topics": "models/topics",
-    "prices": "hardware/prices", "engines": "engines",
+    "prices": "hardware/prices", "engines": "engines", "speed": "hardware/speed",
 }  # fmt: skip
-ASIDE = {"models": ("topics",), "gpus": ("nodes", "prices")}
+ASIDE = {"models": ("topics",), "gpus": ("nodes", "prices", "speed")}
 """Folders below a kind's own that hold other kinds."""
 
 

@@ -14,7 +14,7 @@ from pydantic.dataclasses import is_pydantic_dataclass
 from llmplan.catalog.names import close_names
 from llmplan.catalog.yaml_reader import Lines, line_of, read_yaml
 from llmplan.errors import CatalogFileError
-from llmplan.specs import facts, hardware, mixers, model, prices, serving, stored
+from llmplan.specs import facts, hardware, mixers, model, prices, serving, speed, stored
 
 MAX_LAYERS = 4096
 STACKS = ("decoder", "encoder", "vision", "draft")
@@ -28,6 +28,9 @@ _RECORDS: dict[str, type] = {
     "topics": facts.Topic,
     "prices": prices.PriceList,
     "engines": serving.Server,
+    "kernels": speed.KernelTable,
+    "coefficients": speed.Coefficients,
+    "bands": speed.Bands,
 }
 At = tuple[str | int, ...]
 
@@ -58,6 +61,9 @@ def kind_of(data: Any, where: str) -> str:
         return "topics"
     if "prices" in data:
         return "prices"
+    for key, kind in (("gemm", "kernels"), ("offsets", "coefficients"), ("quantiles", "bands")):
+        if key in data:
+            return kind
     if "memory_gib" in data or "memory_bandwidth_gb_per_s" in data:
         return "gpus"
     if "decoder" in data or "encoder" in data or "vocab_size" in data:

@@ -13,7 +13,7 @@ from typing import Any
 from llmplan.errors import OutsideError
 
 INDEX_NAME = "catalog.jsonl"
-KINDS = ("models", "gpus", "nodes", "topics", "prices", "engines")
+KINDS = ("models", "gpus", "nodes", "topics", "prices", "engines", "speed")
 Plain = dict[str, Any]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -168,7 +168,7 @@ def lazy_store(read_kind: Callable[[str], list[Plain]]) -> Store:
 
 
 GROUPED_BY = {"models": ("usual_for",), "gpus": ("products", "driver_names")}
-UNNAMED = ("prices",)
+UNNAMED = ("prices", "speed")
 """Kinds whose entries are found by the id of what they belong to."""
 
 

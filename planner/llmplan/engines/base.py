@@ -186,6 +186,10 @@ class Engine(ABC):
     def plan(self, request: Request) -> Plan:
         """Return the memory of the fullest device, the KV pool and what it holds."""
 
+    def chunk_tokens(self, request: Request) -> float | None:
+        """Return the prompt tokens of a step by default, None where speed's table has them."""
+        return None
+
     def printed(self, request: Request, plan: Plan) -> dict[str, float]:
         """Return what the engine prints at start-up, by the names of measurements/ [base units]."""
         return {}

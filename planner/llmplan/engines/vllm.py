@@ -172,6 +172,10 @@ class Vllm(Engine):
             warnings=_warnings(request),
         )
 
+    def chunk_tokens(self, request: Request) -> float | None:
+        """Return max_num_batched_tokens of the version and device."""
+        return float(batch_limits(request)[0])
+
     def printed(self, request: Request, plan: Plan) -> dict[str, float]:
         """Return what this version prints at start-up for the request, per device."""
         request = self._settled(vllm_launch.with_slots(request))[0]

@@ -12,7 +12,7 @@ from llmplan.catalog.store import checkout_root
 from llmplan.errors import CatalogFileError, InputError, OutsideError
 from llmplan.specs.record import Record, record
 
-KINDS = ("memory",)
+KINDS = ("memory", "speed")
 MAX_LINE = 1 << 20
 """Characters of the longest row."""
 
@@ -91,20 +91,81 @@ def _gib(value: Any) -> float | None:
     return value * (1 << 30) if isinstance(value, (int, float)) else None
 
 
+@record
+class SpeedRow(Record):
+    """One public result: what was run, and what was measured.
+
+    `suspect` says why its figures cannot be right; `flags` are settings without a field.
+    """
+
+    id: str
+    engine: str
+    model: str
+    gpu: str
+    scenario: str
+    expected: Mapping[str, float]
+    source: Mapping[str, Any] = field(default_factory=dict)
+    weight_format: str | None = None
+    kv_format: str | None = None
+    engine_version: str | None = None
+    engine_era: str | None = None
+    gpus: int | None = None
+    tp: int | None = None
+    pp: int | None = None
+    dp: int | None = None
+    ep: int | None = None
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    context_depth: float | None = None
+    concurrency: float | None = None
+    request_rate_per_s: float | None = None
+    quality: str | None = None
+    suspect: str | None = None
+
+    @property
+    def group(self) -> tuple[str, str, str, str]:
+        """Rows of one model, device, engine and format: their errors are alike."""
+        return (self.engine, self.model, self.gpu, self.weight_format or "")
+
+
+SCENARIOS = ("single-stream", "static-batch", "closed-loop", "open-loop", "offline", "prefill")
+
+
+def speed_row(data: Mapping[str, Any], where: str) -> SpeedRow:
+    """Return the record of one row of plain data; an error names what it lacks."""
+    needed = ("id", "engine", "model", "gpu", "scenario", "expected")
+    missing = [k for k in needed if not data.get(k)]
+    if missing:
+        raise CatalogFileError(f"{where}: the row lacks {', '.join(missing)}.")
+    if data["scenario"] not in SCENARIOS:
+        raise CatalogFileError(f"{where}: scenario is one of {', '.join(SCENARIOS)}.")
+    names = SpeedRow.__dataclass_fields__
+    return SpeedRow(**{k: v for k, v in data.items() if k in names and v is not None})
+
+
+def speed_rows(paths: list[str]) -> Iterator[SpeedRow]:
+    """Yield the rows of measured speed, or raise one clear error with file and line."""
+    return (speed_row(data, where) for data, where in _objects(paths))
+
+
 def read_rows(paths: list[str]) -> Iterator[MemoryRow]:
-    """Yield the rows of JSON-lines files, or raise one clear error with file and line."""
+    """Yield the rows of measured memory, or raise one clear error with file and line."""
+    return (row_of(data, where) for data, where in _objects(paths))
+
+
+def _objects(paths: list[str]) -> Iterator[tuple[Mapping[str, Any], str]]:
     for path in paths:
         try:
             with open(path, encoding="utf-8") as file:  # noqa: PTH123
                 for number, line in enumerate(file, 1):
                     if line.strip():
-                        yield _row(line, f"{path}:{number}")
+                        yield _object(line, f"{path}:{number}"), f"{path}:{number}"
         except (OSError, UnicodeDecodeError) as e:
             reason = getattr(e, "strerror", None) or "not UTF-8 text"
             raise InputError(f"{path}: {reason.lower()}.") from None
 
 
-def _row(line: str, where: str) -> MemoryRow:
+def _object(line: str, where: str) -> Mapping[str, Any]:
     if len(line) > MAX_LINE:
         raise CatalogFileError(f"{where}: more than {MAX_LINE:,} characters in a row.")
     try:
@@ -113,7 +174,7 @@ def _row(line: str, where: str) -> MemoryRow:
         raise CatalogFileError(f"{where}: not valid JSON: {str(e)[:100]}.") from None
     if not isinstance(data, dict):
         raise CatalogFileError(f"{where}: a row must be an object of settings and figures.")
-    return row_of(data, where)
+    return data
 
 
 def own_measurements(kind: str) -> str:

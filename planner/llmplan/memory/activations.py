@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmplan.memory.number import Number
+from llmplan.specs.number import Number
 
 
 def sampler_peak_bytes(*, sequences: Number, vocab_size: Number, copies: Number) -> Number:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from llmplan.memory.number import Number
 from llmplan.memory.tensor import COLUMNS, NONE, ROWS, Tensor
 from llmplan.specs.facts import Adapter
+from llmplan.specs.number import Number
 
 
 def lora_parameters(*, rows: Number, columns: Number, rank: Number) -> Number:

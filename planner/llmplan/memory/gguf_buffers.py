@@ -5,7 +5,7 @@ Every figure of the graph is float32 (4 bytes an element) but the mask of flash 
 
 from __future__ import annotations
 
-from llmplan.memory.number import Number
+from llmplan.specs.number import Number
 
 FLOAT_BYTES = 4
 """Bytes of an activation in ggml's graphs (GGML_TYPE_F32)."""

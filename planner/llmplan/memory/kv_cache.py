@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from llmplan.memory.memo import remembered
 from llmplan.memory.mixers import Cache, mixer_caches
-from llmplan.memory.number import Number, smaller
 from llmplan.memory.tensor import rank_units
 from llmplan.specs.formats import KvFormat
 from llmplan.specs.mixers import LatentAttention
 from llmplan.specs.model import Block, Model, Stack
+from llmplan.specs.number import Number, smaller
 
 INDEXER_SCALE_BYTES = 4
 """Bytes of scale beside each 8-bit indexer key of sparse MLA.

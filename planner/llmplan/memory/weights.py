@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from llmplan.memory import gguf
 from llmplan.memory.memo import remembered
-from llmplan.memory.number import Number
 from llmplan.memory.parts import layer_formats, parts_of
 from llmplan.memory.tensor import Tensor, rank_tensor
 from llmplan.memory.tensors import Layered, model_tensors, stack_tensors
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.model import Model
+from llmplan.specs.number import Number
 from llmplan.specs.stored import UNLOADED, StoredWeights
 
 

@@ -7,13 +7,15 @@ from dataclasses import replace
 
 from llmplan.engines.base import Engine, Plan, Request, extension_error
 from llmplan.planning.describe import guess_range
+from llmplan.planning.performance import performance_of
 from llmplan.planning.quality import quality_of
 from llmplan.planning.remedies import remedies_for
 from llmplan.planning.request import Options, check_drafts, requested
 from llmplan.planning.stored import engine_warnings, stored_warnings
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.model import Model
-from llmplan.specs.setup import Launch, Setup, Warning_
+from llmplan.specs.setup import Launch, Performance, Setup, StepTerm, Warning_
+from llmplan.specs.speed import SpeedTable
 from llmplan.specs.units import count_text, gib, tokens_text
 
 
@@ -23,6 +25,7 @@ def estimate_setup(
     options: Options,
     accelerators: Iterable[Accelerator] = (),
     said: tuple[Warning_, ...] = (),
+    speed: SpeedTable | None = None,
 ) -> Setup:
     """Return the setup that the options describe, with what would make it fit if it does not.
 
@@ -30,7 +33,7 @@ def estimate_setup(
     """
     check_drafts(model, options)
     engine, request = requested(model, gpu, options)
-    setup = setup_of(engine, request, explain=options.explain)
+    setup = setup_of(engine, request, explain=options.explain, speed=speed)
     said = (*said, *engine_warnings(model, options))
     setup = replace(setup, warnings=(*said, *setup.warnings))
     if setup.gpus < options.devices:
@@ -46,9 +49,11 @@ def setup_of(
     request: Request,
     *,
     explain: bool = False,
+    speed: SpeedTable | None = None,
 ) -> Setup:
-    """Return the SETUP record of one request."""
+    """Return the SETUP record of one request; without a table of speed, its fields are null."""
     plan = engine.plan(request)
+    performance, speed_warnings, steps = _speed(engine, request, plan, speed, explain=explain)
     unsupported = engine.unsupported(request)
     launch = Launch(None)
     launch_warnings: tuple[Warning_, ...] = ()
@@ -76,13 +81,27 @@ def setup_of(
         kv_cache=plan.kv_cache,
         max_context_tokens=plan.max_context_tokens,
         max_num_seqs=plan.max_num_seqs,
+        performance=performance,
         quality=quality_of(request.model, request.weights),
         launch=launch,
         warnings=(*_model_warnings(request), *stored_warnings(request),
                   *_load_warnings(request, plan), *plan.warnings,
-                  *launch_warnings, *_unsupported_warning(unsupported, plan)),
-        explanation=plan.terms if explain else None,
+                  *launch_warnings, *speed_warnings, *_unsupported_warning(unsupported, plan)),
+        explanation=(*plan.terms, *steps) if explain else None,
     )  # fmt: skip
+
+
+def _speed(
+    engine: Engine, request: Request, plan: Plan, table: SpeedTable | None, *, explain: bool
+) -> tuple[Performance, tuple[Warning_, ...], tuple[StepTerm, ...]]:
+    if table is None:
+        return Performance(), (), ()
+    performance, warnings = performance_of(engine, request, plan, table)
+    if not explain or performance.tpot_s is None:
+        return performance, warnings, ()
+    from llmplan.planning.step_terms import step_terms
+
+    return performance, warnings, step_terms(engine, request, plan, table)
 
 
 def _misfit(request: Request, plan: Plan) -> str:

@@ -16,14 +16,15 @@ from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.model import Model
 from llmplan.specs.setup import Answer, Parallelism, Setup, Warning_
+from llmplan.specs.speed import SpeedTable
 from llmplan.version import __version__
 
 SCHEMA = "llmplan.fit/1"
 ORDER = (
     "what holds the asked requests at once, then quality (own format and 8 bits, then 4, 3, 2)",
-    "then continuous batching, then more bits, then no pipeline stages, then room for requests",
+    "then continuous batching, then output tokens a second, then more bits and room for requests",
 )
-"""How setups are ranked while speed is not predicted; printed with every ranking."""
+"""How setups are ranked; printed with every ranking."""
 
 
 def fit_answer(
@@ -33,6 +34,7 @@ def fit_answer(
     *,
     accelerators: Iterable[Accelerator] = (),
     said: tuple[Warning_, ...] = (),
+    speed: SpeedTable | None = None,
 ) -> Answer:
     """Return the full answer for one model on one kind of device.
 
@@ -46,9 +48,11 @@ def fit_answer(
         Devices to suggest when nothing fits here, the nearest first
     said : tuple of Warning_
         What was read into the names, and facts that are the user's
+    speed : SpeedTable
+        Measured kernels and fitted coefficients; without it speed is null
 
     """
-    asked = estimate_setup(model, gpu, options, accelerators, said=said)
+    asked = estimate_setup(model, gpu, options, accelerators, said=said, speed=speed)
     return Answer(
         schema=SCHEMA,
         llmplan_version=__version__,
@@ -56,11 +60,13 @@ def fit_answer(
         hardware=hardware_facts(gpu, max(options.devices, asked.gpus)),
         workload=workload_of(model, options),
         requested=asked,
-        setups=tuple(ranked_setups(model, gpu, options)),
+        setups=tuple(ranked_setups(model, gpu, options, speed)),
     )
 
 
-def ranked_setups(model: Model, gpu: Accelerator, options: Options) -> list[Setup]:
+def ranked_setups(
+    model: Model, gpu: Accelerator, options: Options, speed: SpeedTable | None = None
+) -> list[Setup]:
     """Return the supported setups that fit, best first; what the user fixed stays fixed."""
     rows = []
     for name in [options.engine] if options.engine else engine_names():
@@ -71,7 +77,7 @@ def ranked_setups(model: Model, gpu: Accelerator, options: Options) -> list[Setu
                     model, gpu, options, engine=engine, weights=fmt, parallel=parallel
                 )
                 if engine.unsupported(request) is None:
-                    setup = setup_of(engine, request, explain=options.explain)
+                    setup = setup_of(engine, request, explain=options.explain, speed=speed)
                     if setup.fits and setup.supported:
                         rows.append((_rank(model, fmt, engine, setup, options), setup))
     return [setup for _, setup in sorted(rows, key=lambda row: row[0])]
@@ -108,11 +114,12 @@ def _splits(engine: Engine, model: Model, fmt: WeightFormat, options: Options) -
 def _rank(
     model: Model, fmt: WeightFormat, engine: Engine, setup: Setup, options: Options
 ) -> tuple[object, ...]:
-    room = setup.requests_at_once
+    room, rate = setup.requests_at_once, setup.performance.output_tokens_per_s
     return (
         room < (options.concurrency or 1),
         quality_tier(model, fmt),
         not engine.batches_continuously,
+        -(rate.value if rate else 0.0),
         fmt.name != model.native_format,
         -fmt.bits,
         setup.pp,

@@ -39,6 +39,9 @@ class Options(Record):
     output_tokens: int | None = None
     concurrency: int | None = None
     rate_per_s: float | None = None
+    prefix_hit_rate: float | None = None
+    acceptance_rate: float | None = None
+    disaggregated: bool | None = None
     gpu_memory_utilization: float | None = None
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
@@ -49,6 +52,7 @@ class Options(Record):
     n_gpu_layers: int | None = None
     n_cpu_moe: int | None = None
     host_ram: int | None = None
+    host_bandwidth: float | None = None
     speculative_tokens: int | None = None
     draft: Model | None = None
     offline_batch: bool | None = None
@@ -71,6 +75,10 @@ class Options(Record):
                 raise InputError(f"{name} must be at least 0, not {value}.")
         if self.rate_per_s is not None and not 0 < self.rate_per_s < 1e9:
             raise InputError("rate_per_s must be above 0 and finite.")
+        for name in ("prefix_hit_rate", "acceptance_rate"):
+            part = getattr(self, name)
+            if part is not None and not 0 <= part < 1:
+                raise InputError(f"{name} must be at least 0 and below 1, not {part}.")
         share = self.gpu_memory_utilization
         if share is not None and not 0 < share <= 1:
             raise InputError(f"gpu_memory_utilization must be above 0 and at most 1, not {share}.")
@@ -131,7 +139,10 @@ def workload_of(model: Model, o: Options) -> Workload:
     if context is None:
         context = min(model.context_tokens or default, DEFAULT_CONTEXT_TOKENS)
         context = max(context, (o.input_tokens or 0) + (o.output_tokens or 0))
-    return Workload(context, o.input_tokens, o.output_tokens, o.concurrency, o.rate_per_s)
+    return Workload(
+        context, o.input_tokens, o.output_tokens, o.concurrency, o.rate_per_s,
+        o.prefix_hit_rate, o.acceptance_rate, o.disaggregated,
+    )  # fmt: skip
 
 
 def limits_of(o: Options) -> Limits:

@@ -10,13 +10,21 @@ from llmplan.specs.record import Record, as_dict, record
 
 @record
 class Workload(Record):
-    """What is asked of the server: lengths in tokens, load as concurrency or rate."""
+    """What is asked of the server: lengths in tokens, load as concurrency or rate.
+
+    `prefix_hit_rate` is the share of a prompt that the prefix cache holds already,
+    `acceptance_rate` that of drafted tokens that are accepted. `disaggregated`: prompts are read
+    by some of the replicas, tokens made by the others.
+    """
 
     context_tokens: int | None
     input_tokens: int | None = None
     output_tokens: int | None = None
     concurrency: int | None = None
     rate_per_s: float | None = None
+    prefix_hit_rate: float | None = None
+    acceptance_rate: float | None = None
+    disaggregated: bool | None = None
 
 
 @record
@@ -38,8 +46,9 @@ class Limits(NamedTuple):
     """Engine settings that a user may set; null means the engine's own default.
 
     `n_gpu_layers` and `n_cpu_moe` keep layers, or the experts of layers, on the host, which
-    has `host_ram` bytes. `speculative_tokens` are drafted before each step that checks them.
-    `offline_batch` is vLLM's `LLM(...)`, whose batches are larger, in place of its server.
+    has `host_ram` bytes, read at `host_bandwidth` [bytes/s]. `speculative_tokens` are drafted before
+    each step that checks them. `offline_batch` is vLLM's `LLM(...)`, whose batches are larger, in
+    place of its server.
     """
 
     gpu_memory_utilization: float | None = None
@@ -52,6 +61,7 @@ class Limits(NamedTuple):
     n_gpu_layers: int | None = None
     n_cpu_moe: int | None = None
     host_ram: int | None = None
+    host_bandwidth: float | None = None
     speculative_tokens: int | None = None
     offline_batch: bool | None = None
 
@@ -101,7 +111,11 @@ class Band(NamedTuple):
 
 
 class Performance(NamedTuple):
-    """Speed of a setup; null where llmplan does not predict it."""
+    """Speed of a setup under the workload; null where llmplan does not predict it.
+
+    Latencies are means over requests. `utilization` is the share of the server's capacity that a
+    rate takes, null in a closed loop. `limited_by` names what takes most of a decode step.
+    """
 
     ttft_s: Band | None = None
     tpot_s: Band | None = None
@@ -110,6 +124,10 @@ class Performance(NamedTuple):
     requests_per_s: Band | None = None
     output_tokens_per_s_per_user: Band | None = None
     limited_by: str | None = None
+    e2e_s: Band | None = None
+    output_tokens_per_s_per_gpu: Band | None = None
+    prefill_tokens_per_s: Band | None = None
+    utilization: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain data in the order of its fields."""
@@ -163,6 +181,22 @@ class Warning_(NamedTuple):
         return as_dict(self)
 
 
+class StepTerm(NamedTuple):
+    """One part of a decode step: its time, its share of the step, what limits it, its formula."""
+
+    name: str
+    value_s: float
+    share: float
+    limited_by: str
+    formula: str
+    basis: str
+    source: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain data in the order of its fields."""
+        return as_dict(self)
+
+
 class Term(NamedTuple):
     """One term of an explanation: what it is, how it is computed, what it rests on."""
 
@@ -204,7 +238,7 @@ class Setup(Record):
     cost: Cost | None = None
     launch: Launch | None = None
     warnings: tuple[Warning_, ...] = ()
-    explanation: tuple[Term, ...] | None = None
+    explanation: tuple[Term | StepTerm, ...] | None = None
 
     @property
     def requests_at_once(self) -> float:

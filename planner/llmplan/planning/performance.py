@@ -1,0 +1,162 @@
+"""How fast a setup is: the lowered request through the formulas, with bands and their basis."""
+
+from __future__ import annotations
+
+from math import exp
+
+from llmplan.engines.base import Engine, Plan, Request
+from llmplan.engines.speed_labels import device_class
+from llmplan.engines.speed_load import load_of
+from llmplan.engines.speed_setting import setting_of
+from llmplan.errors import InputError
+from llmplan.specs.setup import Band, Performance, Warning_
+from llmplan.specs.speed import SpeedTable
+from llmplan.speed.disaggregated import disaggregated_figures
+from llmplan.speed.figures import Figures, Load, loop_figures
+from llmplan.speed.step import decode_parts, limit_of
+from llmplan.speed.work import Setting
+
+POOL_DOUBT = 0.15
+"""How far the KV pool may be off, which near its end moves speed most.
+Source: 90th percentile of the pool's error on public logs, docs/memory/vllm.md (2026-11)."""
+
+NEAR_FULL = 0.7
+"""Share of the pool from which its doubt is looked at."""
+
+
+class NoSpeed(Exception):
+    """Why the speed of a setup is not predicted; one sentence."""
+
+
+def performance_of(
+    engine: Engine, request: Request, plan: Plan, table: SpeedTable
+) -> tuple[Performance, tuple[Warning_, ...]]:
+    """Return the speed of a request under its workload, or none with the reason as a warning."""
+    try:
+        setting, load = speed_setting(engine, request, plan, table)
+    except (NoSpeed, InputError) as e:
+        return Performance(), (Warning_("speed_unknown", f"No speed is predicted: {e}"),)
+    figures = _figures(request, setting, load)
+    basis = basis_of(request, engine, table)
+    bands = _bands(request, engine, table, figures, setting, load, basis)
+    running, context = running_context(load)
+    parts = decode_parts(setting, sequences=running, context=context)
+    performance = Performance(
+        **{n: bands[n] for n in SHOWN},
+        output_tokens_per_s_per_user=_inverted(bands["tpot_s"]),
+        limited_by=limit_of(setting, parts, sequences=running, context=context),
+        output_tokens_per_s_per_gpu=_scaled(
+            bands["output_tokens_per_s"], 1 / request.parallel.gpus
+        ),
+        utilization=_utilization(setting, load),
+    )
+    return performance, _warnings(request, setting, load, figures)
+
+
+SHOWN = ("ttft_s", "tpot_s", "output_tokens_per_s", "total_tokens_per_s", "requests_per_s",
+         "e2e_s", "prefill_tokens_per_s")  # fmt: skip
+
+
+def speed_setting(
+    engine: Engine, request: Request, plan: Plan, table: SpeedTable
+) -> tuple[Setting, Load]:
+    """Return a request in lowered form; NoSpeed or InputError say what is missing."""
+    model = request.model
+    if model.decoder is None or not model.head:
+        raise NoSpeed(f"{model.id} makes no tokens; llmplan predicts generation.")
+    if model.encoder is not None:
+        raise NoSpeed(f"{model.id} reads prompts with an encoder of its own.")
+    if request.gpu.vendor == "cpu" and request.gpu.memory_bandwidth_bytes_per_s is None:
+        raise NoSpeed("Give --host-bandwidth 100GB/s for the processor.")
+    setting = setting_of(
+        request, table, engine=engine.name, version=request.version,
+        chunk_tokens=engine.chunk_tokens(request),
+    )  # fmt: skip
+    return setting, load_of(engine, request, plan)
+
+
+def _figures(request: Request, setting: Setting, load: Load) -> Figures:
+    if request.workload.disaggregated:
+        if request.parallel.dp < 2:
+            raise InputError(
+                "Disaggregated serving needs replicas for prompts and for decoding.",
+                "Give --dp 2 or more.",
+            )
+        return disaggregated_figures(setting, load)
+    return loop_figures(setting, load)
+
+
+def running_context(load: Load) -> tuple[float, float]:
+    """Return the sequences that a replica decodes at once, and their mean context [tokens]."""
+    running = max(1.0, min(load.in_flight, load.held))
+    return running, load.past_tokens + load.input_tokens + load.output_tokens / 2
+
+
+def basis_of(request: Request, engine: Engine, table: SpeedTable) -> str:
+    """Return what a prediction rests on: results of this engine on this device, or its class."""
+    pairs = table.coefficients.pairs
+    device = request.gpu.part_of or request.gpu.id
+    if pairs.get(f"{engine.name}|{device}") and not request.gpu.part_of:
+        return "calibrated"
+    return "transferred" if pairs.get(f"{engine.name}|{device_class(request.gpu)}") else "assumed"
+
+
+def _bands(
+    request: Request, engine: Engine, table: SpeedTable, figures: Figures, setting: Setting,
+    load: Load, basis: str,
+) -> dict[str, Band]:  # fmt: skip
+    others = [figures]
+    if running_context(load)[0] > NEAR_FULL * load.held:
+        for share in (1 - POOL_DOUBT, 1 + POOL_DOUBT):
+            others.append(_figures(request, setting, load._replace(held=load.held * share)))
+    bands = {}
+    for name in SHOWN:
+        value = float(getattr(figures, name))
+        values = [float(getattr(f, name)) for f in others]
+        low, high = interval(table, name, engine.name, basis)
+        bands[name] = Band(value, min(values) * low, max(values) * high, CONFIDENCE, basis)
+    return bands
+
+
+CONFIDENCE = 0.8
+UNSEEN = (0.5, 2.0)
+"""Factors of a band where no residuals are on record (assumed)."""
+
+
+def interval(table: SpeedTable, quantity: str, engine: str, basis: str) -> tuple[float, float]:
+    """Return the factors of the 80 % interval of a quantity, at most and at least 1."""
+    if table.bands is None:
+        return UNSEEN
+    rows = table.bands.quantiles.get(quantity, {})
+    found = rows.get(f"{engine}|{basis}") or rows.get(engine) or rows.get(basis) or rows.get("all")
+    if found is None:
+        return UNSEEN
+    return min(1.0, exp(found[0])), max(1.0, exp(found[1]))
+
+
+def _inverted(band: Band) -> Band:
+    return band._replace(value=1 / band.value, low=1 / band.high, high=1 / band.low)
+
+
+def _scaled(band: Band, factor: float) -> Band:
+    return band._replace(value=band.value * factor, low=band.low * factor, high=band.high * factor)
+
+
+def _utilization(setting: Setting, load: Load) -> float | None:
+    if not load.rate_per_s:
+        return None
+    full = loop_figures(setting, load._replace(rate_per_s=0.0)).requests_per_s
+    return float(load.rate_per_s / full)
+
+
+def _warnings(
+    request: Request, setting: Setting, load: Load, figures: Figures
+) -> tuple[Warning_, ...]:
+    used = _utilization(setting, load)
+    if used is not None and used >= 1:
+        message = (
+            f"{load.rate_per_s:g} requests a second are {used:.1f} times what it serves "
+            f"({load.rate_per_s / used:.2g}): the queue grows, latencies have no limit."
+        )
+        return (Warning_("overloaded", message),)
+    return ()

@@ -1,0 +1,106 @@
+"""The figures that benchmarks report, for all replicas together, by how the load arrives."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from llmplan.specs.number import Number, chosen, larger, smaller
+from llmplan.speed.serving import batch_s, serve
+from llmplan.speed.step import decode_parts, prefill_s
+from llmplan.speed.work import Setting
+
+
+class Load(NamedTuple):
+    """What one benchmark asks of a setup.
+
+    `past_tokens` are in the cache before the prompt. `in_flight` counts requests at once over all
+    replicas; `rate_per_s` is above 0 where requests arrive at a rate. `held`: requests that the KV
+    cache and the engine's own limit hold at once, a replica. `batch_ends`: 1 where all requests
+    are given at the start and the figure is over their whole time.
+    """
+
+    input_tokens: Number
+    output_tokens: Number
+    past_tokens: Number
+    in_flight: Number
+    rate_per_s: Number
+    held: Number
+    batch_ends: Number
+
+
+class Figures(NamedTuple):
+    """Latencies of a request [s] and rates of the whole system [1/s]; by the names of rows."""
+
+    ttft_s: Number
+    tpot_s: Number
+    e2e_s: Number
+    output_tokens_per_s: Number
+    total_tokens_per_s: Number
+    requests_per_s: Number
+    decode_tokens_per_s: Number
+    prefill_tokens_per_s: Number
+
+
+SHORTEST_S = 1e-9
+
+
+def loop_figures(setting: Setting, load: Load) -> Figures:
+    """Return the steady state of requests in flight, at a rate, or of all given at the start."""
+    replicas = setting.work.replicas
+    s = serve(
+        setting,
+        in_flight=larger(load.in_flight / replicas, 1),
+        held=load.held,
+        rate_per_s=load.rate_per_s / replicas,
+        input_tokens=load.input_tokens,
+        output_tokens=load.output_tokens,
+        past=load.past_tokens,
+    )
+    # a finite batch drains: its last requests run with fewer beside them
+    drained = chosen(load.batch_ends > 0, setting.costs.drain, 1.0 + 0 * s.requests_per_s)
+    rate = replicas * s.requests_per_s / drained
+    e2e = s.ttft_s + larger(load.output_tokens - 1, 0) * s.tpot_s
+    return _figures(load, s.ttft_s, s.tpot_s, e2e, rate)
+
+
+def batch_figures(setting: Setting, load: Load) -> Figures:
+    """Return a batch that is handed over at once, or a single stream."""
+    replicas = setting.work.replicas
+    first, step, whole = batch_s(
+        setting,
+        sequences=larger(load.in_flight / replicas, 1),
+        input_tokens=load.input_tokens,
+        output_tokens=load.output_tokens,
+        past=load.past_tokens,
+        held=load.held,
+    )
+    rate = larger(load.in_flight, replicas) / larger(whole, SHORTEST_S)
+    figures = _figures(load, first, step, whole, rate)
+    together = smaller(larger(load.in_flight / replicas, 1), load.held)
+    read = together * load.input_tokens / larger(first, SHORTEST_S)
+    return figures._replace(prefill_tokens_per_s=read * replicas)
+
+
+def prefill_figures(setting: Setting, load: Load) -> Figures:
+    """Return the reading of prompts alone."""
+    prompts = larger(load.in_flight, 1)
+    read = prefill_s(setting, prompts=prompts, tokens=load.input_tokens, past=load.past_tokens)
+    first = read + setting.costs.request_s
+    none = 0 * read
+    rate = prompts * load.input_tokens / larger(read, SHORTEST_S)
+    return Figures(first, none, first, none, rate, none, none, rate)
+
+
+def _figures(load: Load, ttft: Number, tpot: Number, e2e: Number, rate: Number) -> Figures:
+    out = larger(load.output_tokens, 1)
+    return Figures(
+        ttft, tpot, e2e, rate * out, rate * (load.input_tokens + out), rate,
+        1 / larger(tpot, SHORTEST_S), rate * load.input_tokens,
+    )  # fmt: skip
+
+
+def decode_figures(setting: Setting, load: Load) -> Figures:
+    """Return decoding alone, behind tokens that are in the cache already."""
+    context = load.past_tokens + load.output_tokens / 2
+    step = decode_parts(setting, sequences=larger(load.in_flight, 1), context=context).total_s
+    return _figures(load, 0 * step, step, step * load.output_tokens, load.in_flight / step)
