@@ -39,7 +39,6 @@ def test_mixtral_on_one_a100_40g() -> None:
     assert any("4 x a100-40g (tp 4" in r for r in answer.requested.remedies)
     assert any("awq-int4" in r for r in answer.requested.remedies)
     assert any("h200" in r for r in answer.requested.remedies)
-    assert answer.requested.performance.tpot_s is None
 
 
 @pytest.mark.parametrize(

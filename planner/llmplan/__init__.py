@@ -142,13 +142,14 @@ def deploy(
     """
     from llmplan.catalog.asked import asked
     from llmplan.catalog.serving import all_servers, devices_per_host
+    from llmplan.catalog.speed_table import open_speed_table
     from llmplan.deployment.choose import choices, deployment_of
     from llmplan.deployment.run import artefacts_of, engine_for
     from llmplan.planning.request import make_options
 
     a = asked(model, gpu, options | {"engine": engine_for(to, options.get("engine"))})
     wanted = make_options(**a.options)
-    setups = choices(a.model, a.gpu, wanted)
+    setups = choices(a.model, a.gpu, wanted, open_speed_table())
     if not setups:
         return None
     if a.price is not None:

@@ -1,7 +1,7 @@
 """Write hardware/speed/kernels-*.yaml from the tables of fitted kernel efficiencies.
 
-`python tests/tools/import_kernels.py ../shared/data/kernels`: one file a measured device. The tables
-are fits of the soft roofline to aiconfigurator's public kernel measurements (Apache-2.0).
+`python tests/tools/import_kernels.py ../shared/data/kernels`: one file a measured device. The
+tables are fits of the soft roofline to aiconfigurator's public kernel measurements (Apache-2.0).
 """
 
 from __future__ import annotations

@@ -15,15 +15,18 @@ from llmplan.specs.hardware import Accelerator
 from llmplan.specs.model import Model
 from llmplan.specs.serving import Server
 from llmplan.specs.setup import Parallelism, Setup, Warning_
+from llmplan.specs.speed import SpeedTable
 
 NODE_DEVICES = 8
 """Devices of a machine that was not named: the largest common node (nodes of 2026-11)."""
 
 
-def choices(model: Model, gpu: Accelerator, options: Options) -> list[Setup]:
+def choices(
+    model: Model, gpu: Accelerator, options: Options, speed: SpeedTable | None = None
+) -> list[Setup]:
     """Return the setups to pick from, in the order and with the numbers of `fit`'s screen."""
     check_drafts(model, options)
-    return best_splits(ranked_setups(model, gpu, options))
+    return best_splits(ranked_setups(model, gpu, options, speed))
 
 
 def picked(setups: list[Setup], pick: int) -> Setup:

@@ -391,8 +391,7 @@ def _terms(request: Request, overheads: Overheads, free: float, share: float) ->
         ),
         Term(
             "runtime", overheads.runtime,
-            f"usable memory less {free:,.0f} B free: CUDA context, NCCL at "
-            f"tp {request.parallel.tp}",
+            f"usable memory less {free:,.0f} B free: CUDA context, NCCL of {request.parallel.tp}",
             "assumed", "0.3-0.6 GiB and 0.25 GiB a linked rank over start-up logs",
         ),
     )  # fmt: skip

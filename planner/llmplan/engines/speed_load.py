@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmplan.engines.base import Engine, Plan, Request
+from llmplan.specs.setup import Workload
 from llmplan.speed.figures import Load
 
 DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS = 1024, 256
@@ -17,9 +18,9 @@ MANY = 1e6
 """Requests of a load that never lacks them."""
 
 
-def lengths_of(request: Request) -> tuple[int, int]:
+def lengths_of(w: Workload) -> tuple[int, int]:
     """Return prompt and output [tokens]: those asked, else the defaults within the context."""
-    w, context = request.workload, request.context_tokens
+    context = w.context_tokens or DEFAULT_INPUT_TOKENS + DEFAULT_OUTPUT_TOKENS
     output = w.output_tokens or min(DEFAULT_OUTPUT_TOKENS, max(1, context // 4))
     prompt = w.input_tokens or min(DEFAULT_INPUT_TOKENS, max(1, context - output))
     return prompt, output
@@ -44,7 +45,7 @@ def held_requests(
 def load_of(engine: Engine, request: Request, plan: Plan) -> Load:
     """Return the load that a request asks of all replicas: one at a time where it says nothing."""
     w = request.workload
-    prompt, output = lengths_of(request)
+    prompt, output = lengths_of(w)
     cached = prompt * (w.prefix_hit_rate or 0.0)
     held = held_requests(
         engine, request, plan, mean_tokens=prompt + output / 2, whole_tokens=prompt + output

@@ -12,7 +12,7 @@ from llmplan.engines.work import work_of
 from llmplan.errors import InputError
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import Accelerator
-from llmplan.specs.speed import SpeedTable
+from llmplan.specs.speed import KernelTable, SpeedTable
 from llmplan.speed.work import Costs, Habits, Rates, Setting
 
 LINK_SHARE = 0.72
@@ -150,7 +150,7 @@ def kernel_shares(request: Request, table: SpeedTable, engine: str) -> dict[str,
     }
 
 
-def _kernels(gpu: Accelerator, table: SpeedTable):  # type: ignore[no-untyped-def]
+def _kernels(gpu: Accelerator, table: SpeedTable) -> KernelTable | None:
     own = table.kernels.get(gpu.part_of or gpu.id)
     if own is not None:
         return own

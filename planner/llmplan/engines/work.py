@@ -18,6 +18,7 @@ ACTIVATION_PASSES = 20
 Source: speed prototype of 2026-11 (norms, residual, rotary, activation of gate and up)."""
 
 ACTIVATION_BYTES = 2
+PASSES_BYTES = ACTIVATION_PASSES * ACTIVATION_BYTES
 STATE_BYTES = 2
 EVERY = float(1 << 40)
 """Tokens beyond any context: a query attends to all of them."""
@@ -44,7 +45,7 @@ def work_of(
     pairs = _pair_flops(stack, tp)
     moe = [b.mlp for b, n in stack.runs() for _ in range(n) if isinstance(b.mlp, MoE)]
     kinds = [m.kind for b, n in stack.runs() for _ in range(n) for m in b.mixers]
-    passes = ACTIVATION_PASSES * ACTIVATION_BYTES
+    none = dict.fromkeys(("host_bytes", "host_expert_bytes", "draft_bytes", "draft_layers"), 0.0)
     return Work(
         dense_bytes=sum(sizes.layers) - experts,
         head_bytes=head,
@@ -52,7 +53,7 @@ def work_of(
         dense_weights=counts[0],
         head_weights=counts[1],
         expert_weights=counts[2],
-        activation_bytes=passes * stack.hidden_size * len(stack.layers),
+        activation_bytes=PASSES_BYTES * stack.hidden_size * len(stack.layers),
         token_bytes=full,
         window_bytes=window,
         window=window_tokens,
@@ -72,10 +73,7 @@ def work_of(
         ranks=tp,
         replicas=dp,
         stages=parallel.pp,
-        host_bytes=0.0,
-        host_expert_bytes=0.0,
-        draft_bytes=0.0,
-        draft_layers=0.0,
+        **none,
     )  # fmt: skip
 
 

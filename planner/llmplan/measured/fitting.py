@@ -50,7 +50,7 @@ OFFSETS: Mapping[str, tuple[str, ...]] = {
 """Which coefficients a group may change: what physically depends on it."""
 
 SDS = {"engine": 0.3, "era": 0.3, "recipe": 0.6, "device_class": 0.2, "device": 0.1, "format": 0.3}
-FINER = {("format", "layer_s"): 0.5}
+FINER = {("format", "layer_s"): 0.5, ("format", "expert_memory"): 0.3, ("format", "memory"): 0.7}
 """Shares of those: the time between kernels hardly depends on the type of the weights."""
 
 DELTA = 0.12

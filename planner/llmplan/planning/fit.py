@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from llmplan.engines import engine_names, get_engine
 from llmplan.engines.base import Engine
+from llmplan.engines.speed_load import lengths_of
 from llmplan.errors import IllegalParallelism
 from llmplan.memory.formats import weight_format
 from llmplan.planning.describe import hardware_facts, model_facts
@@ -15,14 +17,14 @@ from llmplan.planning.request import Options, make_request, split, workload_of
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.model import Model
-from llmplan.specs.setup import Answer, Parallelism, Setup, Warning_
+from llmplan.specs.setup import Answer, Parallelism, Setup, Warning_, Workload
 from llmplan.specs.speed import SpeedTable
 from llmplan.version import __version__
 
 SCHEMA = "llmplan.fit/1"
 ORDER = (
     "what holds the asked requests at once, then quality (own format and 8 bits, then 4, 3, 2)",
-    "then continuous batching, then output tokens a second, then more bits and room for requests",
+    "then continuous batching, published weights, output tokens a second, more bits, more room",
 )
 """How setups are ranked; printed with every ranking."""
 
@@ -58,9 +60,21 @@ def fit_answer(
         llmplan_version=__version__,
         model=model_facts(model),
         hardware=hardware_facts(gpu, max(options.devices, asked.gpus)),
-        workload=workload_of(model, options),
+        workload=_stated(model, options),
         requested=asked,
         setups=tuple(ranked_setups(model, gpu, options, speed)),
+    )
+
+
+def _stated(model: Model, options: Options) -> Workload:
+    """Return the workload with the lengths and the load that speed is stated for."""
+    workload = workload_of(model, options)
+    if model.decoder is None:
+        return workload
+    prompt, output = lengths_of(workload)
+    one = None if workload.rate_per_s else 1
+    return replace(
+        workload, input_tokens=prompt, output_tokens=output, concurrency=workload.concurrency or one
     )
 
 
@@ -119,6 +133,7 @@ def _rank(
         room < (options.concurrency or 1),
         quality_tier(model, fmt),
         not engine.batches_continuously,
+        not (setup.launch and setup.launch.artifact_urls),
         -(rate.value if rate else 0.0),
         fmt.name != model.native_format,
         -fmt.bits,

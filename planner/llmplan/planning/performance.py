@@ -108,7 +108,9 @@ def _bands(
     others = [figures]
     if running_context(load)[0] > NEAR_FULL * load.held:
         for share in (1 - POOL_DOUBT, 1 + POOL_DOUBT):
-            others.append(_figures(request, setting, load._replace(held=load.held * share)))
+            others.append(
+                _figures(request, setting, load._replace(held=max(1.0, load.held * share)))
+            )
     bands = {}
     for name in SHOWN:
         value = float(getattr(figures, name))

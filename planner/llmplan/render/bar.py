@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmplan.specs.setup import MemoryPerGpu
 
-WIDTH = 28
+WIDTH = 20
 LEGEND = (
     "W weights, K KV cache, A activations, G CUDA graphs, R runtime, . free. W and the cache a\n"
     "request takes are exact; A, G and R, and so K's room, come from logs (--explain: each basis)"

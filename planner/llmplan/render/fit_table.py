@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from llmplan.planning.fit import ORDER, best_splits
 from llmplan.render.bar import LEGEND, memory_bar
+from llmplan.render.speed import duration, load_text, rate, rate_band, speed_line, step_line
 from llmplan.render.tables import table
-from llmplan.specs.setup import Answer, Setup
+from llmplan.specs.setup import Answer, Setup, StepTerm, Term
 from llmplan.specs.units import GIB, count_text, gib, tokens_text
 
 SHOWN = 6
@@ -70,7 +71,9 @@ def _verdict(answer: Answer) -> list[str]:
         f"{tokens_text(k.max_concurrency_measured_at_tokens)} tokens at once, "
         f"longest context {tokens_text(r.max_context_tokens)}."
     )
-    return [line] if r.supported else [line, f"It cannot be started: {r.reason}"]
+    if not r.supported:
+        return [line, f"It cannot be started: {r.reason}"]
+    return [x for x in (line, speed_line(r, answer.workload)) if x]
 
 
 def _split(s: Setup, before: str = "", after: str = "") -> str:
@@ -83,14 +86,15 @@ def _setups(answer: Answer, markdown: bool) -> list[str]:
     if not answer.setups:
         return [f"No supported setup fits on {gpus}."]
     length = answer.setups[0].kv_cache.max_concurrency_measured_at_tokens
-    title = f"Setups that fit on {gpus}, for requests of {tokens_text(length)} tokens:"
-    headers = ["", "engine", "weights", "split", "GiB", "KV GiB", "at once", "longest",
-               "memory of one device"]  # fmt: skip
+    title = f"Setups that fit on {gpus}, room for requests of {tokens_text(length)} tokens;"
+    load = f"speed for {load_text(answer.workload)}:"
+    headers = ["", "engine", "weights", "split", "at once", "longest", "TTFT", "tok/s a user",
+               "tok/s", "memory of one device"]  # fmt: skip
     shown = shown_setups(answer)
     rows = [_row(i, s) for i, s in enumerate(shown, 1)]
-    align = ("right", "left", "left", "left", *["right"] * 4, "left")
+    align = ("right", "left", "left", "left", *["right"] * 5, "left")
     text = table(headers, rows, markdown=markdown, align=align)
-    lines = [title, *([""] if markdown else []), text, "", f"{LEGEND}."]
+    lines = [title, load, *([""] if markdown else []), text, "", f"{LEGEND}."]
     lines += [f"Order: {ORDER[0]},", f"{ORDER[1]}."]
     hidden = len(answer.setups) - len(shown)
     if hidden:
@@ -104,17 +108,18 @@ def shown_setups(answer: Answer) -> list[Setup]:
 
 
 def _row(number: int, s: Setup) -> list[str]:
-    m = s.memory_per_gpu
+    p = s.performance
     return [
         str(number),
         s.engine,
         s.weight_format,
         _split(s) or "1 device",
-        f"{m.weights_bytes / GIB:.1f}",
-        f"{m.kv_cache_bytes / GIB:.1f}",
         f"{s.requests_at_once:.1f}",
         tokens_text(s.max_context_tokens),
-        memory_bar(m),
+        duration(p.ttft_s.value) if p.ttft_s else "",
+        rate_band(p.output_tokens_per_s_per_user),
+        rate(p.output_tokens_per_s.value) if p.output_tokens_per_s else "",
+        memory_bar(s.memory_per_gpu),
     ]
 
 
@@ -131,11 +136,15 @@ def _explanation(answer: Answer) -> list[str]:
     for setup in (answer.requested, *answer.setups[:1]):
         if setup.explanation and setup.explanation not in shown:
             shown.append(setup.explanation)
-            lines.append(f"{setup.engine} {setup.weight_format}, run-time memory by term:")
-            for t in setup.explanation:
-                size = gib(t.value_bytes)
-                lines.append(f"  {t.name}: {size} = {t.formula} [{t.basis}; {t.source}]")
+            lines.append(f"{setup.engine} {setup.weight_format}, memory and steps by term:")
+            lines += map(_term, setup.explanation)
     return lines
+
+
+def _term(t: Term | StepTerm) -> str:
+    if isinstance(t, StepTerm):
+        return step_line(t)
+    return f"  {t.name}: {gib(t.value_bytes)} = {t.formula} [{t.basis}; {t.source}]"
 
 
 def _warnings(answer: Answer) -> list[str]:
@@ -147,4 +156,4 @@ def _warnings(answer: Answer) -> list[str]:
                 continue
             prefix = f"{number}: " if number else ""
             seen[f"Note: {prefix}{w.message}"] = None
-    return [*seen, "Speed is not predicted in this version: its fields are null."]
+    return list(seen)

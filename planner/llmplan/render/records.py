@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from llmplan.specs.setup import Answer
+from llmplan.specs.setup import Answer, Band, Performance
 
 
 def to_json(value: Any) -> str:
@@ -33,12 +33,24 @@ def setup_rows(answer: Answer) -> tuple[list[str], list[list[Any]]]:
         "tp", "pp", "dp", "ep", "fits", "supported",
     ]  # fmt: skip
     rows = []
+    speeds = [n for n in Performance._fields if n not in PLAIN]
     for rank, s in enumerate((answer.requested, *answer.setups)):
         memory, kv = s.memory_per_gpu.to_dict(), s.kv_cache.to_dict()
         row = [rank or "requested", *(getattr(s, h) for h in headers[1:13])]
         row += [*memory.values(), *kv.values(), s.max_context_tokens]
+        row += [x for n in speeds for x in _band(getattr(s.performance, n))]
+        row += [getattr(s.performance, n) for n in PLAIN]
         row += [s.launch.command if s.launch else None, s.reason]
         rows.append(row)
     first = answer.requested
     headers += [*first.memory_per_gpu.to_dict(), *first.kv_cache.to_dict()]
-    return [*headers, "max_context_tokens", "command", "reason"], rows
+    named = [f"{n}{end}" for n in speeds for end in ("", "_low", "_high")]
+    return [*headers, "max_context_tokens", *named, *PLAIN, "command", "reason"], rows
+
+
+PLAIN = ("limited_by", "utilization")
+"""Fields of Performance that are no bands."""
+
+
+def _band(band: Band | None) -> tuple[float | None, float | None, float | None]:
+    return (None, None, None) if band is None else (band.value, band.low, band.high)

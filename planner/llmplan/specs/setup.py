@@ -46,9 +46,9 @@ class Limits(NamedTuple):
     """Engine settings that a user may set; null means the engine's own default.
 
     `n_gpu_layers` and `n_cpu_moe` keep layers, or the experts of layers, on the host, which
-    has `host_ram` bytes, read at `host_bandwidth` [bytes/s]. `speculative_tokens` are drafted before
-    each step that checks them. `offline_batch` is vLLM's `LLM(...)`, whose batches are larger, in
-    place of its server.
+    has `host_ram` bytes, read at `host_bandwidth` [bytes/s]. `speculative_tokens` are drafted
+    before each step that checks them. `offline_batch` is vLLM's `LLM(...)`, whose batches are
+    larger, in place of its server.
     """
 
     gpu_memory_utilization: float | None = None

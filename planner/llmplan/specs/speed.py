@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from typing import Any
 
 from llmplan.specs.record import Record, record
 
@@ -74,7 +75,7 @@ class SpeedTable(Record):
     bands: Bands | None = None
 
 
-def speed_table(entries: Mapping[str, Mapping[str, object]]) -> SpeedTable:
+def speed_table(entries: Mapping[str, Mapping[str, Any]]) -> SpeedTable:
     """Build the table from trusted plain data (the compiled index), by id."""
     kernels = {
         str(e["device"]): KernelTable(**{k: _tuple(v) for k, v in e.items()})
@@ -87,5 +88,5 @@ def speed_table(entries: Mapping[str, Mapping[str, object]]) -> SpeedTable:
     )
 
 
-def _tuple(value: object) -> object:
+def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value

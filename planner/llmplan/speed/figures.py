@@ -58,7 +58,8 @@ def loop_figures(setting: Setting, load: Load) -> Figures:
     )
     # a finite batch drains: its last requests run with fewer beside them
     drained = chosen(load.batch_ends > 0, setting.costs.drain, 1.0 + 0 * s.requests_per_s)
-    rate = replicas * s.requests_per_s / drained
+    # fewer requests than replicas leave some of these idle
+    rate = smaller(replicas, larger(load.in_flight, 1)) * s.requests_per_s / drained
     e2e = s.ttft_s + larger(load.output_tokens - 1, 0) * s.tpot_s
     return _figures(load, s.ttft_s, s.tpot_s, e2e, rate)
 

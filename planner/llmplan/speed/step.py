@@ -146,7 +146,7 @@ LIMITS = ("memory bandwidth", "compute", "interconnect", "launch overhead")
 
 def limit_of(setting: Setting, parts: Parts, *, sequences: Number, context: Number) -> str:
     """Return what takes most of a decode step: one of LIMITS. For single settings."""
-    w, r, h, c = setting
+    r, h = setting.rates, setting.habits
     tokens = sequences * (1 + h.drafted)
     read = decode_parts(
         setting._replace(rates=r._replace(bandwidth=2 * r.bandwidth)),

@@ -80,10 +80,11 @@ class Rates(NamedTuple):
 class Habits(NamedTuple):
     """How an engine schedules.
 
-    `chunk_tokens`: prompt tokens of one step at most [tokens]. `mixes`: 1 where prompts and decoding
-    share a step, 0 where prompts come first. `sequential`: 1 where pipeline stages work one after
-    the other on the whole batch, 0 where batches overlap in them. `loops`: 1 where experts run one
-    by one. `waits`: steps that a prompt waits to be admitted, by the engine's flags [steps].
+    `chunk_tokens`: prompt tokens of one step at most [tokens]. `mixes`: 1 where prompts and
+    decoding share a step, 0 where prompts come first. `sequential`: 1 where pipeline stages work
+    one after the other on the whole batch, 0 where batches overlap in them. `loops`: 1 where
+    experts run one by one. `waits`: steps that a prompt waits to be admitted, by the engine's flags
+    [steps].
     `drafted`: tokens drafted a step and sequence, `yielded`: tokens of a step, 1 without a draft
     [tokens]. `adapter`: share that adapters add to a step [1].
     """
