@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from llmplan.measured.speed import QUANTITIES, Lowered, unpredictable
+from llmplan.planning.columns import load_columns, setting_columns
 from llmplan.speed.figures import Load, batch_figures, loop_figures, prefill_figures
-from llmplan.speed.work import Costs, Habits, Rates, Setting, Work
+from llmplan.speed.work import Costs, Setting
 
 FORMULAS = {"batch": batch_figures, "prefill": prefill_figures, "loop": loop_figures}
 
@@ -113,17 +114,8 @@ def problem_of(lowered: Sequence[Lowered]) -> Problem:
 def _part(kind: str, lowered: Sequence[Lowered]) -> Part:
     rows = np.array([i for i, x in enumerate(lowered) if x.kind == kind])
 
-    def columns(make: Any, pick: Any) -> Any:
-        return make(*(np.array(c, dtype=float)
-                      for c in zip(*(pick(lowered[i]) for i in rows), strict=True)))  # fmt: skip
-
-    setting = Setting(
-        columns(Work, lambda x: x.setting.work),
-        columns(Rates, lambda x: x.setting.rates),
-        columns(Habits, lambda x: x.setting.habits),
-        columns(Costs, lambda x: x.setting.costs),
-    )
-    return Part(kind, setting, columns(Load, lambda x: x.load), rows)
+    setting = setting_columns([lowered[i].setting for i in rows])
+    return Part(kind, setting, load_columns([lowered[i].load for i in rows]), rows)
 
 
 def predicted_logs(problem: Problem, costs: Mapping[str, Any]) -> Any:
