@@ -1,4 +1,4 @@
-"""Fit the speed model and write what it found: `python tests/tools/fit_speed.py`, four minutes.
+"""Fit the speed model and write what it found: `python tests/tools/fit_speed.py`, a minute.
 
 Reads measurements/speed.jsonl and the kernel tables of hardware/speed; writes coefficients.yaml and
 bands.yaml there, and measurements/left_out.json: the coefficients of each fit that never saw
@@ -17,7 +17,7 @@ import numpy as np
 from catalogue_yaml import ROOT, write
 
 from llmplan.catalog.files import read_kind
-from llmplan.measured import fitting
+from llmplan.measured import conformal, fitting
 from llmplan.measured.rows import speed_rows
 from llmplan.measured.speed import QUANTITIES, Lowered, lowered_rows
 from llmplan.specs.speed import SpeedTable, speed_table
@@ -27,10 +27,6 @@ FOLDS = {"device": ("gpu", 16), "model": ("model", 16)}
 SEEN_AS = {"device": "transferred", "model": "calibrated"}
 """What a prediction rests on that the residuals of each kind of fold stand for."""
 
-ENOUGH = 50
-"""Left-out results from which an engine has a band of its own."""
-
-LOW, HIGH = 0.1, 0.9
 UNSEEN_WIDTH = 1.5
 """How much wider the band of an engine on an unseen device class is, in logs (assumed)."""
 
@@ -50,11 +46,10 @@ def main() -> None:
     everything = np.ones(len(problem.observed))
     values = fit.solve(fit.center, everything, 10)
     left_out = {by: fitting.left_out(fit, values, *FOLDS[by]) for by in FOLDS}
-    residuals = {by: problem.observed - found.logs for by, found in left_out.items()}
     in_use = fitting.predicted_logs(problem, fit.costs(values))
     _print_errors(problem, {"in use": in_use} | {by: f.logs for by, f in left_out.items()})
     _write_coefficients(fit, values, lowered)
-    _write_bands(problem, residuals, lowered)
+    _write_bands(problem, left_out)
     _write_folds(fit, left_out)
 
 
@@ -98,26 +93,36 @@ def _write_coefficients(fit: fitting.Fit, values: Any, lowered: list[Lowered]) -
                             "pairs": dict(sorted(pairs.items()))})  # fmt: skip
 
 
-def _write_bands(
-    problem: fitting.Problem, residuals: dict[str, Any], lowered: list[Lowered]
-) -> None:
-    engines = np.array([lowered[i].row.engine for i in problem.test_row])
+def _write_bands(problem: fitting.Problem, left: dict[str, fitting.LeftOut]) -> None:
+    """Write the bands by quantity and basis, and print how often they hold."""
+    engines = np.array([problem.lowered[i].row.engine for i in problem.test_row])
     quantiles: dict[str, Any] = {}
     counts: dict[str, Any] = {}
     for number, name in enumerate(QUANTITIES):
         mine = problem.test_quantity == number
         found, rows = {}, {}
-        for by, left in residuals.items():
-            pools = {SEEN_AS[by]: mine}
-            for engine in sorted(set(engines[mine])):
-                pools[f"{engine!s}|{SEEN_AS[by]}"] = mine & (engines == engine)
-            for key, pool in pools.items():
-                if pool.sum() >= ENOUGH or "|" not in key:
-                    found[key] = [round(float(np.quantile(left[pool], q)), 4) for q in (LOW, HIGH)]
-                    rows[key] = int(pool.sum())
+        for by, fits in left.items():
+            errors, own = (problem.observed - fits.logs)[mine], engines[mine]
+            bands = conformal.bands_of(errors, own)
+            folds = fitting.folds_of(problem, *FOLDS[by])[mine]
+            _print_held(f"{name:24} {by:7}", errors, own, bands, folds)
+            for engine, (low, high) in bands.items():
+                basis = SEEN_AS[by]
+                key = basis if engine == conformal.ALL else f"{engine}|{basis}"
+                found[key] = [round(low, 4), round(high, 4)]
+                names = conformal.pools(own)
+                rows[key] = int(len(own) if engine == conformal.ALL else (names == engine).sum())
         found["assumed"] = [round(UNSEEN_WIDTH * x, 4) for x in found["transferred"]]
         quantiles[name], counts[name] = found, rows
     _write("bands", {"confidence": 0.8, "quantiles": quantiles, "rows": counts})
+
+
+def _print_held(what: str, errors: Any, engines: Any, bands: Any, folds: Any) -> None:
+    inside = conformal.held(errors, engines, bands)
+    across = conformal.held_across(errors, engines, folds)
+    least = ", ".join(f"{e} {share:.0%}" for share, e in conformal.least_held(inside, engines)[:1])
+    print(f"{what} held {inside.mean():.1%}, across folds {across.mean():.1%}, "
+          f"width x{conformal.width(engines, bands):.2f}; least: {least}")  # fmt: skip
 
 
 def _write(id: str, parts: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import exp
 
 from llmplan.engines.base import Request
-from llmplan.engines.speed_labels import device_class, era_of, format_class
+from llmplan.engines.speed_labels import cache_class, device_class, era_of, format_class
 from llmplan.engines.speed_parts import adapter_share, drafting, offloaded
 from llmplan.engines.work import work_of
 from llmplan.errors import InputError
@@ -119,6 +119,7 @@ def labels_of(request: Request, *, engine: str, era: str, recipe: str) -> dict[s
         "device_class": device_class(request.gpu),
         "device": request.gpu.part_of or request.gpu.id,
         "format": format_class(request.weights),
+        "cache_format": cache_class(request.kv, request.gpu),
     }
 
 

@@ -130,7 +130,7 @@ def interval(table: SpeedTable, quantity: str, engine: str, basis: str) -> tuple
     if table.bands is None:
         return UNSEEN
     rows = table.bands.quantiles.get(quantity, {})
-    found = rows.get(f"{engine}|{basis}") or rows.get(engine) or rows.get(basis) or rows.get("all")
+    found = rows.get(f"{engine}|{basis}") or rows.get(f"few|{basis}") or rows.get(basis)
     if found is None:
         return UNSEEN
     return min(1.0, exp(found[0])), max(1.0, exp(found[1]))

@@ -16,13 +16,14 @@ FULL = 0.97
 
 
 class Served(NamedTuple):
-    """Steady state of one replica: times of a request [s] and requests a second."""
+    """Steady state of one replica: times of a request and of a step [s], requests a second."""
 
     ttft_s: Number
     tpot_s: Number
     requests_per_s: Number
     capacity_per_s: Number
     running: Number
+    gap_s: Number
 
 
 def batch_s(
@@ -103,4 +104,4 @@ def serve(
     queue = larger(in_flight - held, 0) / full_rate
     wave = c.first_wave * (most - 1) * cost
     ttft = first + chosen(opened, 0 * first, wave + queue)
-    return Served(ttft, tpot, rate, limit, decoding)
+    return Served(ttft, tpot, rate, limit, decoding, step / h.yielded)
