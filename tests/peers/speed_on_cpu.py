@@ -118,7 +118,7 @@ def measure(path: Path, threads: int) -> tuple[float, float]:
 
 
 @lib.llama_log_callback
-def QUIET(level: int, text: bytes, data: ctypes.c_void_p) -> None:  # noqa: N802
+def QUIET(level: int, text: bytes, data: ctypes.c_void_p) -> None:
     """Drop llama.cpp's own log."""
 
 

@@ -143,6 +143,21 @@ def _engines() -> list[str]:
     return rows
 
 
+SCREEN = ("fit", "mixtral-8x7b", "--gpu", "a100-40g")
+"""The command whose screen the README shows."""
+
+
+def readme(page: str) -> str:
+    """Return the README with the screen of today."""
+    import subprocess
+
+    command = [sys.executable, "-m", "llmplan", *SCREEN]
+    done = subprocess.run(command, cwd=ROOT / "planner", capture_output=True, text=True, check=True)
+    asked = f"$ llmplan {' '.join(SCREEN)}\n"
+    before, _, rest = page.partition(asked)
+    return before + asked + done.stdout.strip() + "\n```" + rest.partition("```")[2]
+
+
 def pages_of_deploy() -> list[Path]:
     """Return the pages with marks of `shown`."""
     return [ROOT / "docs/deploy.md", *sorted((ROOT / "docs/deploy").glob("*.md"))]
@@ -152,5 +167,7 @@ if __name__ == "__main__":
     for path in pages_of_deploy():
         path.write_text(shown(path.read_text(encoding="utf-8")), encoding="utf-8")
     (ROOT / "docs/commands.md").write_text(reference(), encoding="utf-8")
+    front = ROOT / "README.md"
+    front.write_text(readme(front.read_text(encoding="utf-8")), encoding="utf-8")
     for path in sorted((ROOT / "docs/memory").glob("*.md")):
         path.write_text(scored(path.read_text(encoding="utf-8")), encoding="utf-8")
