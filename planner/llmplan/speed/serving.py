@@ -90,18 +90,19 @@ def serve(
             output_tokens=output_tokens, past=past,
         )  # fmt: skip
         step = decode_parts(setting, sequences=larger(decoding, 1), context=context).total_s
-        full_rate = 1 / (steps * step / larger(decoding, 1e-3) + cost)
+        full_rate = 1 / (steps * step / larger(decoding, 1) + cost)
         if turn == 0:
             limit = full_rate
         rate = chosen(opened, smaller(rate_per_s, FULL * limit), full_rate)
         busy = smaller(rate * cost, FULL)
         first = alone / (1 - busy * (most - 1) / most) + (waits * chunks) * step + c.request_s
         slowed = step / (1 - busy)
-        arriving = smaller(rate * first, 0.9 * most)
+        arriving = smaller(rate * first, 0.99 * most)
         target = chosen(opened, smaller(rate * steps * slowed, most), most - arriving)
         decoding = (decoding + target) / 2
     tpot = chosen(opened, slowed / h.yielded, decoding / (rate * tokens))
     queue = larger(in_flight - held, 0) / full_rate
     wave = c.first_wave * (most - 1) * cost
     ttft = first + chosen(opened, 0 * first, wave + queue)
-    return Served(ttft, tpot, rate, limit, decoding, step / h.yielded)
+    looped = in_flight / (ttft + tokens * tpot)
+    return Served(ttft, tpot, chosen(opened, rate, looped), limit, decoding, step / h.yielded)
