@@ -1,4 +1,4 @@
-"""Fit the speed model and write what it found: `python tests/tools/fit_speed.py`, four minutes.
+"""Fit the speed model and write what it found: `python tests/tools/fit_speed.py`, a minute.
 
 Reads measurements/speed.jsonl and the kernel tables of hardware/speed; writes coefficients.yaml and
 bands.yaml there, and measurements/left_out.json: the coefficients of each fit that never saw
@@ -17,9 +17,10 @@ import numpy as np
 from catalogue_yaml import ROOT, write
 
 from llmplan.catalog.files import read_kind
-from llmplan.measured import fitting
+from llmplan.measured import conformal, fitting
 from llmplan.measured.rows import speed_rows
 from llmplan.measured.speed import QUANTITIES, Lowered, lowered_rows
+from llmplan.planning.intervals import REGIMES, band_key, regime_of
 from llmplan.specs.speed import SpeedTable, speed_table
 
 COMMAND = "python tests/tools/fit_speed.py"
@@ -27,10 +28,6 @@ FOLDS = {"device": ("gpu", 16), "model": ("model", 16)}
 SEEN_AS = {"device": "transferred", "model": "calibrated"}
 """What a prediction rests on that the residuals of each kind of fold stand for."""
 
-ENOUGH = 50
-"""Left-out results from which an engine has a band of its own."""
-
-LOW, HIGH = 0.1, 0.9
 UNSEEN_WIDTH = 1.5
 """How much wider the band of an engine on an unseen device class is, in logs (assumed)."""
 
@@ -50,11 +47,10 @@ def main() -> None:
     everything = np.ones(len(problem.observed))
     values = fit.solve(fit.center, everything, 10)
     left_out = {by: fitting.left_out(fit, values, *FOLDS[by]) for by in FOLDS}
-    residuals = {by: problem.observed - found.logs for by, found in left_out.items()}
     in_use = fitting.predicted_logs(problem, fit.costs(values))
     _print_errors(problem, {"in use": in_use} | {by: f.logs for by, f in left_out.items()})
     _write_coefficients(fit, values, lowered)
-    _write_bands(problem, residuals, lowered)
+    _write_bands(problem, left_out)
     _write_folds(fit, left_out)
 
 
@@ -98,26 +94,43 @@ def _write_coefficients(fit: fitting.Fit, values: Any, lowered: list[Lowered]) -
                             "pairs": dict(sorted(pairs.items()))})  # fmt: skip
 
 
-def _write_bands(
-    problem: fitting.Problem, residuals: dict[str, Any], lowered: list[Lowered]
-) -> None:
-    engines = np.array([lowered[i].row.engine for i in problem.test_row])
-    quantiles: dict[str, Any] = {}
-    counts: dict[str, Any] = {}
-    for number, name in enumerate(QUANTITIES):
-        mine = problem.test_quantity == number
-        found, rows = {}, {}
-        for by, left in residuals.items():
-            pools = {SEEN_AS[by]: mine}
-            for engine in sorted(set(engines[mine])):
-                pools[f"{engine!s}|{SEEN_AS[by]}"] = mine & (engines == engine)
-            for key, pool in pools.items():
-                if pool.sum() >= ENOUGH or "|" not in key:
-                    found[key] = [round(float(np.quantile(left[pool], q)), 4) for q in (LOW, HIGH)]
-                    rows[key] = int(pool.sum())
-        found["assumed"] = [round(UNSEEN_WIDTH * x, 4) for x in found["transferred"]]
-        quantiles[name], counts[name] = found, rows
-    _write("bands", {"confidence": 0.8, "quantiles": quantiles, "rows": counts})
+def _write_bands(problem: fitting.Problem, left: dict[str, fitting.LeftOut]) -> None:
+    """Write the bands by quantity, engine, regime and basis, and print how often they hold."""
+    tests = [problem.lowered[i] for i in problem.test_row]
+    engines = np.array([x.row.engine for x in tests])
+    regimes = np.array([regime_of(x.load) for x in tests])
+    keys = [band_key(QUANTITIES[q]) for q in problem.test_quantity]
+    names, signs = np.array([k[0] for k in keys]), np.array([-1 if k[1] else 1 for k in keys])
+    quantiles: dict[str, Any] = defaultdict(dict)
+    counts: dict[str, Any] = defaultdict(dict)
+    for by, fits in left.items():
+        errors = signs * (problem.observed - fits.logs)
+        folds = fitting.folds_of(problem, *FOLDS[by])
+        for name in dict.fromkeys(map(str, names)):
+            for regime in REGIMES:
+                mine = (names == name) & (regimes == regime)
+                if not mine.any():
+                    continue
+                bands = conformal.bands_of(errors[mine], engines[mine])
+                _print_held(f"{name:20} {regime:6} {by:6}", errors[mine], engines[mine], bands,
+                            folds[mine])  # fmt: skip
+                pools = conformal.pools(engines[mine])
+                for engine, (low, high) in bands.items():
+                    key = f"{engine}|{regime}|{SEEN_AS[by]}"
+                    quantiles[name][key] = [round(low, 4), round(high, 4)]
+                    own = len(pools) if engine == conformal.ALL else (pools == engine).sum()
+                    counts[name][key] = int(own)
+                if SEEN_AS[by] == "transferred":
+                    wide = [round(UNSEEN_WIDTH * x, 4) for x in bands[conformal.ALL]]
+                    quantiles[name][f"all|{regime}|assumed"] = wide
+    _write("bands", {"confidence": 0.8, "quantiles": dict(quantiles), "rows": dict(counts)})
+
+
+def _print_held(what: str, errors: Any, engines: Any, bands: Any, folds: Any) -> None:
+    inside = conformal.held(errors, engines, bands)
+    across = conformal.held_across(errors, engines, folds)
+    print(f"{what} {len(errors):5d}: held {inside.mean():.1%}, by bands of other folds "
+          f"{across.mean():.1%}, width x{conformal.width(engines, bands):.2f}")  # fmt: skip
 
 
 def _write(id: str, parts: dict[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 The rows are public logs and results, each with its source; what is dropped here is what the
 product never reads: empty fields, and figures kept twice. Speed rows whose figures are those of
-another device to the last digit are marked: both cannot be right.
+another device to the last digit are marked: both cannot be right. So is a TTFT that is many times
+that of the same setup in another release, and a TPOT that is the median time between tokens.
 """
 
 from __future__ import annotations
@@ -39,6 +40,40 @@ def mark_copies(rows: list[dict[str, Any]]) -> None:
                 row["suspect"] = COPIED
 
 
+SAME_SETUP = ("engine", "model", "gpu", "weight_format", "tp", "pp", "dp", "input_tokens",
+              "output_tokens", "concurrency")  # fmt: skip
+STALLED = 5
+"""Times another release's TTFT from which a run counts as stalled."""
+
+
+def mark_stalled(rows: list[dict[str, Any]]) -> None:
+    """Mark a TTFT that is STALLED times that of the same setup in another release."""
+    alike: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if row["scenario"] == "closed-loop" and row["expected"].get("ttft_s"):
+            alike[tuple(row.get(k) for k in SAME_SETUP)].append(row)
+    for found in alike.values():
+        least = min(row["expected"]["ttft_s"] for row in found)
+        for row in found:
+            if row["expected"]["ttft_s"] > STALLED * least:
+                row["doubts"] = {
+                    "ttft_s": f"the same setup took {least:.2g} s in another run, and TTFT here "
+                    "hardly depends on load or length: requests waited for something else"
+                }
+
+
+MEDIANS = {"https://github.com/LottoLottoLotto/4x3090-llm-benchmarks": "median gap"}
+"""Sources whose time per token is the median time between two tokens (itl_p50_ms)."""
+
+
+def mark_medians(rows: list[dict[str, Any]]) -> None:
+    """Say what the time per token of a row is where it is not the mean."""
+    for row in rows:
+        statistic = MEDIANS.get(row["source"].get("url_or_repo", ""))
+        if statistic and "tpot_s" in row["expected"]:
+            row["tpot_statistic"] = statistic
+
+
 def main(shared: Path) -> None:
     """Write memory.jsonl and speed.jsonl, one row a line, in the order of the source."""
     for kind in ("memory", "speed"):
@@ -46,12 +81,14 @@ def main(shared: Path) -> None:
         rows = [slim(json.loads(line)) for line in source.read_text(encoding="utf-8").splitlines()]
         if kind == "speed":
             mark_copies(rows)
+            mark_stalled(rows)
+            mark_medians(rows)
         target = ROOT / f"measurements/{kind}.jsonl"
         target.parent.mkdir(exist_ok=True)
         lines = [json.dumps(r, ensure_ascii=False, separators=(", ", ": ")) + "\n" for r in rows]
         target.write_text("".join(lines), encoding="utf-8")
-        marked = sum("suspect" in r for r in rows)
-        print(f"{kind}: {len(rows)} rows, {marked} marked")
+        marked = {k: sum(k in r for r in rows) for k in ("suspect", "doubts", "tpot_statistic")}
+        print(f"{kind}: {len(rows)} rows, {marked}")
 
 
 if __name__ == "__main__":

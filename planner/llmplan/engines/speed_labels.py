@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from llmplan.specs.formats import WeightFormat
+from llmplan.specs.formats import KvFormat, WeightFormat
 from llmplan.specs.hardware import Accelerator
 
 
@@ -106,6 +106,16 @@ def device_class(gpu: Accelerator) -> str:
     return "older-nvidia" if gpu.vendor == "nvidia" else gpu.vendor
 
 
+GGUF_CLASSES = (
+    ("gguf-16", 9.0),
+    ("gguf-8", 7.0),
+    ("gguf-6", 5.2),
+    ("gguf-4", 3.95),
+    ("gguf-3", 0.0),
+)
+"""Classes of GGUF types by more bits a weight than: F16, Q8_0, Q5 and Q6, Q4, Q3 and Q2."""
+
+
 def format_class(fmt: WeightFormat) -> str:
     """Return the class whose matrix kernels a weight format runs."""
     name = fmt.name
@@ -119,5 +129,20 @@ def format_class(fmt: WeightFormat) -> str:
     if fmt.gguf_preset:
         if "MXFP4" in fmt.gguf_preset:
             return "mxfp4"
-        return "gguf-16" if fmt.bits >= 16 else "gguf-8" if fmt.bits > 6 else "gguf-4"
+        if fmt.gguf_preset == "BF16":
+            return "gguf-bf16"
+        return next(label for label, bits in GGUF_CLASSES if fmt.bits > bits)
     return "int4" if fmt.bits <= 4.5 else "int8"
+
+
+FIRST_FP8 = 8.9
+"""First CUDA capability that converts FP8 in hardware (Ada)."""
+
+
+def cache_class(kv: KvFormat, gpu: Accelerator) -> str:
+    """Return how keys and values are read: as they are, or converted in hardware or in software."""
+    if kv.name in ("bf16", "fp16", "f32"):
+        return "16-bit"
+    if not kv.name.startswith("fp8"):
+        return "integers"
+    return "fp8-emulated" if (gpu.cuda_capability or FIRST_FP8) < FIRST_FP8 else "fp8"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import exp
 
 from llmplan.engines.base import Request
-from llmplan.engines.speed_labels import device_class, era_of, format_class
+from llmplan.engines.speed_labels import cache_class, device_class, era_of, format_class
 from llmplan.engines.speed_parts import adapter_share, drafting, offloaded
 from llmplan.engines.work import work_of
 from llmplan.errors import InputError
@@ -119,6 +119,7 @@ def labels_of(request: Request, *, engine: str, era: str, recipe: str) -> dict[s
         "device_class": device_class(request.gpu),
         "device": request.gpu.part_of or request.gpu.id,
         "format": format_class(request.weights),
+        "cache_format": cache_class(request.kv, request.gpu),
     }
 
 
@@ -190,7 +191,7 @@ def sixteen_bit_flops(gpu: Accelerator, *, half: bool = False) -> float:
         tensor = (gpu.cuda_capability or 0) >= FIRST_TENSOR_CORES
         listed = gpu.fp32_tflops * (TENSOR_TO_VECTOR if tensor else 1)
     if listed is None:
-        raise InputError(f"No arithmetic rate of {gpu.id} is known.", "Give --set fp16_tflops=100.")
+        raise InputError(f"No arithmetic rate of {gpu.id} is known.", "Give --set fp16=100TFLOPS.")
     return listed * 1e12
 
 

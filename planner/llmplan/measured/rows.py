@@ -95,7 +95,9 @@ def _gib(value: Any) -> float | None:
 class SpeedRow(Record):
     """One public result: what was run, and what was measured.
 
-    `suspect` says why its figures cannot be right; `flags` are settings without a field.
+    `suspect` says why its figures cannot be right, `doubts` why one of them cannot.
+    `tpot_statistic`: `median gap` where the source gives the median time between two tokens for
+    `tpot_s`, which no prompt disturbs; else the mean over a request.
     """
 
     id: str
@@ -121,6 +123,8 @@ class SpeedRow(Record):
     request_rate_per_s: float | None = None
     quality: str | None = None
     suspect: str | None = None
+    doubts: Mapping[str, str] = field(default_factory=dict)
+    tpot_statistic: str | None = None
 
     @property
     def group(self) -> tuple[str, str, str, str]:

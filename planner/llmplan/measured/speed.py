@@ -158,12 +158,22 @@ def _load(row: SpeedRow, run: RunSettings, held: float) -> Load:
 
 def unpredictable(row: SpeedRow, test: str) -> str | None:
     """Return why a figure of a row cannot be predicted from what the row states, or None."""
+    if test in row.doubts:
+        return row.doubts[test]
     if row.scenario in ("offline", "open-loop") and test in ("ttft_s", "e2e_s", "tpot_s"):
         if row.scenario == "offline":
             return "latencies of a batch handed over at once depend on how long it is"
         if not row.request_rate_per_s and test != "tpot_s":
             return "all requests arrive at once and their number is not stated"
     return None
+
+
+MEDIAN_GAP = "median gap"
+
+
+def figure_of(row: SpeedRow, test: str) -> str:
+    """Return which of the formulas' figures a row's test is: its own, or the median gap."""
+    return "gap_s" if test == "tpot_s" and row.tpot_statistic == MEDIAN_GAP else test
 
 
 def lowered_rows(

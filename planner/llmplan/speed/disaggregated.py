@@ -47,7 +47,7 @@ def _figures(setting: Setting, load: Load, readers: int, makers: int) -> Figures
     out = larger(load.output_tokens, 1)
     whole = ttft + larger(load.output_tokens - 1, 0) * tpot
     return Figures(ttft, tpot, whole, rate * out, rate * (load.input_tokens + out), rate,
-                   _inverse(tpot), rate * load.input_tokens)  # fmt: skip
+                   _inverse(tpot), rate * load.input_tokens, tpot)  # fmt: skip
 
 
 def _inverse(value: Number) -> Number:

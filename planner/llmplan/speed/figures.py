@@ -29,7 +29,10 @@ class Load(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """Latencies of a request [s] and rates of the whole system [1/s]; by the names of rows."""
+    """Latencies of a request [s] and rates of the whole system [1/s]; by the names of rows.
+
+    `gap_s`: the usual time between two tokens, a step without prompts; `tpot_s` is the mean.
+    """
 
     ttft_s: Number
     tpot_s: Number
@@ -39,6 +42,7 @@ class Figures(NamedTuple):
     requests_per_s: Number
     decode_tokens_per_s: Number
     prefill_tokens_per_s: Number
+    gap_s: Number
 
 
 SHORTEST_S = 1e-9
@@ -61,7 +65,7 @@ def loop_figures(setting: Setting, load: Load) -> Figures:
     # fewer requests than replicas leave some of these idle
     rate = smaller(replicas, larger(load.in_flight, 1)) * s.requests_per_s / drained
     e2e = s.ttft_s + larger(load.output_tokens - 1, 0) * s.tpot_s
-    return _figures(load, s.ttft_s, s.tpot_s, e2e, rate)
+    return _figures(load, s.ttft_s, s.tpot_s, e2e, rate)._replace(gap_s=s.gap_s)
 
 
 def batch_figures(setting: Setting, load: Load) -> Figures:
@@ -89,14 +93,14 @@ def prefill_figures(setting: Setting, load: Load) -> Figures:
     first = read + setting.costs.request_s
     none = 0 * read
     rate = prompts * load.input_tokens / larger(read, SHORTEST_S)
-    return Figures(first, none, first, none, rate, none, none, rate)
+    return Figures(first, none, first, none, rate, none, none, rate, none)
 
 
 def _figures(load: Load, ttft: Number, tpot: Number, e2e: Number, rate: Number) -> Figures:
     out = larger(load.output_tokens, 1)
     return Figures(
         ttft, tpot, e2e, rate * out, rate * (load.input_tokens + out), rate,
-        1 / larger(tpot, SHORTEST_S), rate * load.input_tokens,
+        1 / larger(tpot, SHORTEST_S), rate * load.input_tokens, tpot,
     )  # fmt: skip
 
 
