@@ -191,7 +191,7 @@ def sixteen_bit_flops(gpu: Accelerator, *, half: bool = False) -> float:
         tensor = (gpu.cuda_capability or 0) >= FIRST_TENSOR_CORES
         listed = gpu.fp32_tflops * (TENSOR_TO_VECTOR if tensor else 1)
     if listed is None:
-        raise InputError(f"No arithmetic rate of {gpu.id} is known.", "Give --set fp16_tflops=100.")
+        raise InputError(f"No arithmetic rate of {gpu.id} is known.", "Give --set fp16=100TFLOPS.")
     return listed * 1e12
 
 

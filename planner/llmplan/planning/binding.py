@@ -50,19 +50,19 @@ def _factor(
 ) -> Relaxation | None:
     """Return the least factor by which latency limits have to be wider, found by bisection."""
 
-    def at(factor: float) -> Found | None:
+    def at(factor: float, *, any_will_do: bool = True) -> Found | None:
         wider = {n: getattr(limits, n) * factor for n in names}
-        return _best(search.run(demand, limits._replace(**wider)))
+        return _best(search.run(demand, limits._replace(**wider), any_will_do=any_will_do))
 
     low, high = 0, len(FACTORS) - 1
-    best = at(FACTORS[high])
-    if best is None:
+    if at(FACTORS[high]) is None:
         return None
     while low < high:
         middle = (low + high) // 2
-        found = at(FACTORS[middle])
-        low, high, best = (low, middle, found) if found else (middle + 1, high, best)
+        low, high = (low, middle) if at(FACTORS[middle]) else (middle + 1, high)
     factor = FACTORS[high]
+    best = at(factor, any_will_do=False)
+    assert best is not None
     what = " and ".join(
         f"{NAMES[n]} of {getattr(limits, n) * 1e3:,.4g} ms" for n in names
     )  # fmt: skip

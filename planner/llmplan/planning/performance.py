@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from math import exp
-
 from llmplan.engines.base import Engine, Plan, Request
 from llmplan.engines.speed_labels import device_class
 from llmplan.engines.speed_load import load_of
 from llmplan.engines.speed_setting import setting_of
 from llmplan.errors import InputError
+from llmplan.planning.intervals import interval, regime_of
 from llmplan.specs.setup import Band, Performance, Warning_
 from llmplan.specs.speed import SpeedTable
 from llmplan.speed.disaggregated import disaggregated_figures
@@ -111,29 +110,16 @@ def _bands(
             others.append(
                 _figures(request, setting, load._replace(held=max(1.0, load.held * share)))
             )
-    bands = {}
+    bands, regime = {}, regime_of(load)
     for name in SHOWN:
         value = float(getattr(figures, name))
         values = [float(getattr(f, name)) for f in others]
-        low, high = interval(table, name, engine.name, basis)
+        low, high = interval(table, name, engine.name, basis, regime)
         bands[name] = Band(value, min(values) * low, max(values) * high, CONFIDENCE, basis)
     return bands
 
 
 CONFIDENCE = 0.8
-UNSEEN = (0.5, 2.0)
-"""Factors of a band where no residuals are on record (assumed)."""
-
-
-def interval(table: SpeedTable, quantity: str, engine: str, basis: str) -> tuple[float, float]:
-    """Return the factors of the 80 % interval of a quantity, at most and at least 1."""
-    if table.bands is None:
-        return UNSEEN
-    rows = table.bands.quantiles.get(quantity, {})
-    found = rows.get(f"{engine}|{basis}") or rows.get(f"few|{basis}") or rows.get(basis)
-    if found is None:
-        return UNSEEN
-    return min(1.0, exp(found[0])), max(1.0, exp(found[1]))
 
 
 def _inverted(band: Band) -> Band:

@@ -83,7 +83,7 @@ def plan_answer(
     demand, notes = demand_of(model, wanted, trace)
     kept = tuple(stocks)
     space = space_of(model, kept, demand, wanted, table)
-    search = Search(space, table, wanted.prefer)
+    search = Search(space, wanted.prefer)
     answer = _Answer(model, kept, wanted, demand, search, table, name or model.id)
     problem = licence_problem(model, allowed=wanted.license, commercial=wanted.commercial)
     if problem is not None:

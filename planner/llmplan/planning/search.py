@@ -7,11 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from llmplan.planning.bounds import Bounded, bounds_of
-from llmplan.planning.serving import Crowd, Latency, Replica, device_doubts, planned_replica
+from llmplan.planning.serving import (
+    Crowd,
+    Latency,
+    Replica,
+    device_doubts,
+    planned_replica,
+    started_replica,
+)
 from llmplan.planning.space import Space
 from llmplan.planning.stock import cheapest_rent, most_units
 from llmplan.specs.plan import Bounds, Demand, Rent
-from llmplan.specs.speed import SpeedTable
 
 KEPT = (8, 4)
 """Groups (device, engine, weight format) of which the best plan is kept: priced, unpriced."""
@@ -90,10 +96,11 @@ class Result(NamedTuple):
 class Search:
     """A space with what was planned of it, so that other limits are answered without new work."""
 
-    def __init__(self, space: Space, table: SpeedTable, prefer: str) -> None:
-        self.space, self.table, self.prefer = space, table, prefer
+    def __init__(self, space: Space, prefer: str) -> None:
+        self.space, self.prefer = space, prefer
         self.apart = prefer in ("cheapest", "quality") and any(s.offers for s in space.stocks)
         self._replicas: dict[int, Replica | None] = {}
+        self._started: dict[int, Replica | None] = {}
         self._poor = np.array([
             r.basis == "assumed" or bool(device_doubts(space, i)) for i, r in enumerate(space.rows)
         ])  # fmt: skip
@@ -103,11 +110,17 @@ class Search:
     def replica(self, index: int) -> Replica | None:
         """Return a row with its memory planned, once."""
         if index not in self._replicas:
-            self._replicas[index] = planned_replica(self.space, index, self.table)
+            self._replicas[index] = planned_replica(self.space, index)
         return self._replicas[index]
 
-    def run(self, demand: Demand, limits: Bounds) -> Result:
-        """Return the best plans under these limits."""
+    def started(self, replica: Replica) -> Replica | None:
+        """Return a replica with all that it lacks evidence for, once; None if nothing starts it."""
+        if replica.row not in self._started:
+            self._started[replica.row] = started_replica(replica)
+        return self._started[replica.row]
+
+    def run(self, demand: Demand, limits: Bounds, *, any_will_do: bool = False) -> Result:
+        """Return the best plans under these limits, or some where only their being there counts."""
         if not self.space.rows:
             return Result([], [], [], 0)
         bounds = bounds_of(self.space, demand, limits)
@@ -119,8 +132,13 @@ class Search:
             chunk = self._next(left, keys, bounds)
             left = np.setdiff1d(left, chunk, assume_unique=True)
             planned += chunk.size
-            for found in self._found(chunk, bounds.replicas, demand, limits):
-                state.add(found, self._groups[found.replica.row])
+            for found in sorted(self._found(chunk, bounds.replicas, demand, limits), key=order):
+                group = self._groups[found.replica.row]
+                started = self._proven(found) if state.enters(found, group) else None
+                if started is not None:
+                    state.add(started, group)
+            if any_will_do and any(state.best):
+                break
             left = left[state.may_win(left, keys, bounds)]
         return state.result(planned)
 
@@ -180,6 +198,14 @@ class Search:
             found.append(row_found._replace(key=key))
         return found
 
+    def _proven(self, found: Found) -> Found | None:
+        """Return a found plan with all that it lacks evidence for in its key."""
+        replica = self.started(found.replica)
+        if replica is None:
+            return None
+        more = POOR if replica.evidence and not found.replica.evidence else 0.0
+        return found._replace(replica=replica, key=found.key + more)
+
     def _key(self, usd: float | None, gpus: float, e2e_s: float, tier: int) -> float:
         if self.prefer == "fastest":
             return e2e_s
@@ -207,6 +233,14 @@ class _State:
         self.apart = apart
         self.best: tuple[dict[Any, Found], dict[Any, Found]] = ({}, {})
         self.front: list[Found] = []
+
+    def enters(self, found: Found, group: Any) -> bool:
+        """Return whether a plan would be the best of its group, or on the front."""
+        pool = self.best[int(self.apart and found.rent is None)]
+        if group not in pool or order(found) < order(pool[group]):
+            return True
+        apart = self.apart and found.rent is None
+        return not apart and not any(_dominates(f, found) for f in self.front)
 
     def add(self, found: Found, group: Any) -> None:
         """Keep a plan where it is the best of its group, or on the front."""

@@ -8,12 +8,10 @@ import numpy as np
 
 from llmplan.engines import get_engine
 from llmplan.engines.base import Plan, Request
-from llmplan.errors import InputError
+from llmplan.engines.speed_load import load_of
 from llmplan.planning.columns import load_columns, setting_columns
-from llmplan.planning.performance import NoSpeed, speed_setting
 from llmplan.planning.space import Space
 from llmplan.specs.plan import Bounds, Demand
-from llmplan.specs.speed import SpeedTable
 from llmplan.speed.figures import Figures, Load, loop_figures
 from llmplan.speed.percentiles import tpot_percentile_s, ttft_percentile_s
 from llmplan.speed.work import Setting
@@ -49,8 +47,8 @@ class Latency(NamedTuple):
     tpot_s: Any
 
 
-def planned_replica(space: Space, index: int, table: SpeedTable) -> Replica | None:
-    """Return a row with its memory planned; None where it does not fit or cannot be started."""
+def planned_replica(space: Space, index: int) -> Replica | None:
+    """Return a row with its memory planned; None where it does not fit or is not supported."""
     row = space.rows[index]
     request, engine = space.request(row), get_engine(row.engine)
     if engine.unsupported(request) is not None:
@@ -58,17 +56,20 @@ def planned_replica(space: Space, index: int, table: SpeedTable) -> Replica | No
     plan = engine.plan(request)
     if not plan.fits:
         return None
-    try:
-        setting, load = speed_setting(engine, request, plan, table)
-    except (NoSpeed, InputError):
-        return None
-    start = engine.start(request, plan)
+    lacks = ["speed assumed"] if row.basis == "assumed" else []
+    lacks += device_doubts(space, index)
+    load = load_of(engine, request, plan)
+    return Replica(index, request, row.engine, plan, space.setting(row), load, tuple(lacks))
+
+
+def started_replica(replica: Replica) -> Replica | None:
+    """Return a replica with what its checkpoint lacks; None where nothing starts it."""
+    start = get_engine(replica.request_engine).start(replica.request, replica.plan)
     if not start.words:
         return None
-    lacks = ["speed assumed"] if row.basis == "assumed" else []
-    lacks += ["no published checkpoint"] if start.has_to_be_made else []
-    lacks += device_doubts(space, index)
-    return Replica(index, request, row.engine, plan, setting, load, tuple(lacks))
+    if not start.has_to_be_made:
+        return replica
+    return replica._replace(evidence=(*replica.evidence, "no published checkpoint"))
 
 
 def device_doubts(space: Space, index: int) -> list[str]:

@@ -21,7 +21,7 @@ from llmplan.specs.model import Model
 from llmplan.specs.plan import Demand, Stock
 from llmplan.specs.setup import Limits, Parallelism, Workload
 from llmplan.specs.speed import SpeedTable
-from llmplan.speed.work import Costs, Habits, Rates, Work
+from llmplan.speed.work import Costs, Habits, Rates, Setting, Work
 
 CROWDED = 0.85
 """Share of a machine's memory from which setups of several machines are tried too (assumed)."""
@@ -70,6 +70,10 @@ class Space(NamedTuple):
             self.model, self.stocks[row.stock].gpu, row.weights, row.kv, row.parallel,
             self.workload, Limits(), engine.default_version,
         )  # fmt: skip
+
+    def setting(self, row: Row) -> Setting:
+        """Return the lowered form of one setup."""
+        return Setting(self.works[row.work], self.rates[row.rates], *self.habits[row.habits])
 
 
 def space_of(

@@ -53,7 +53,6 @@ class Wanted(Record):
     kv_format: tuple[str, ...] = ()
     license: tuple[str, ...] = ()
     commercial: bool = False
-    disaggregated: bool | None = None
     api_price: tuple[float, float] | None = None
     explain: bool = False
 

@@ -166,11 +166,11 @@ def _percentile(ordered: list[int], share: float) -> float:
 
 
 def _peaks(times: list[float | None]) -> tuple[float | None, float | None]:
-    """Return the busiest minute over the mean one, and requests a second; null where unknown."""
+    """Return the busiest minute by the clock over the mean one, and requests a second."""
     known = [t for t in times if t is not None and abs(t) < 1e13]
     if len(known) < len(times) or not known:
         return None, None
-    start, span = min(known), max(known) - min(known)
+    span = max(known) - min(known)
     if span <= 0:
         return None, None
     rate = len(known) / span
@@ -179,5 +179,6 @@ def _peaks(times: list[float | None]) -> tuple[float | None, float | None]:
         return None, rate
     counts: dict[int, int] = {}
     for t in known:
-        counts[int((t - start) // MINUTE_S)] = counts.get(int((t - start) // MINUTE_S), 0) + 1
+        minute = int(t // MINUTE_S)
+        counts[minute] = counts.get(minute, 0) + 1
     return max(counts.values()) / (rate * MINUTE_S), rate

@@ -117,7 +117,6 @@ class Planned(Record):
     quality_tier: int
     evidence: tuple[str, ...]
     deploy: str
-    disaggregated: dict[str, int] | None = None
 
 
 class Point(NamedTuple):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import log
 
-from llmplan.specs.number import Number, larger
+from llmplan.specs.number import Number, larger, logarithm
 
 SHARES: Mapping[str, float] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
@@ -18,8 +17,9 @@ def ttft_percentile_s(
 ) -> Number:
     """Return the time to first token that a share of the requests stays below.
 
-    Equation: ``idle x ratio + (mean - idle) x max(1, ln(1 / (1 - p)))``: reading a prompt takes
-    time in proportion to its length, and waiting times have an exponential tail, as in M/M/1.
+    Equation: ``idle x ratio + max(wait, mean x ln(rho / (1 - p)))`` with ``wait = mean - idle`` and
+    ``rho = wait / mean``: reading a prompt takes time in proportion to its length, and waiting has
+    the tail of M/M/1, whose mean wait and utilisation are these.
 
     Parameters
     ----------
@@ -37,17 +37,19 @@ def ttft_percentile_s(
     seconds : Number
         Time to first token of that percentile [s]
 
-    Source: waiting times of M/M/1 are exponential (Kleinrock, Queueing Systems 1, 3.2); real
+    Source: waiting time distribution of M/M/1 (Kleinrock, Queueing Systems 1, section 5.7); real
     arrivals are burstier than Poisson (performance notes of 2026-11), so this is optimistic.
 
     Examples
     --------
     >>> round(ttft_percentile_s(percentile="p99", mean_s=0.3, idle_s=0.2), 3)
-    0.661
+    1.252
 
     """
-    tail = max(1.0, log(1 / (1 - SHARES[percentile])))
-    return idle_s * length_ratio + larger(mean_s - idle_s, 0.0) * tail
+    wait = larger(mean_s - idle_s, 0.0)
+    busy = larger(wait / mean_s, 1e-12)
+    tail = mean_s * logarithm(busy / (1 - SHARES[percentile]))
+    return idle_s * length_ratio + larger(wait, tail)
 
 
 def tpot_percentile_s(

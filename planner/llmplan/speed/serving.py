@@ -45,13 +45,15 @@ def batch_s(
 
 
 def prompt_cost_s(
-    setting: Setting, *, running: Number, input_tokens: Number, output_tokens: Number, past: Number
-) -> Number:
+    setting: Setting, *, running: Number, others: Number, input_tokens: Number,
+    output_tokens: Number, past: Number,
+) -> Number:  # fmt: skip
     """Return the server's time that one prompt takes from decoding [s].
 
     In a steady state `running / output_tokens` prompts arrive a step and are read together, as
     far as the engine's chunk goes. Where prompts share steps with decoding, the step's fixed part
-    (weights, overheads) is paid by decoding already.
+    (weights, overheads) is paid by decoding already. A prompt stalls the `others`, the share of
+    the requests that are not its own [1].
     """
     w, r, h, c = setting
     steps = larger(output_tokens - 1, 1e-3) / h.yielded
@@ -60,7 +62,8 @@ def prompt_cost_s(
     read = prefill_s(setting, prompts=together, tokens=input_tokens, past=past) / together
     fixed = (w.dense_bytes + w.head_bytes) / (r.bandwidth * c.memory) + overhead_s(setting)
     shared = h.mixes * fixed / w.stages * smaller(1 / together, steps / running)
-    return larger(read - shared, 0.2 * read) * c.prefill_stall
+    stall = 1 + (c.prefill_stall - 1) * others
+    return larger(read - shared, 0.2 * read) * stall
 
 
 def serve(
@@ -86,22 +89,23 @@ def serve(
     decoding, limit = most, 0.0
     for turn in range(ROUNDS):
         cost = prompt_cost_s(
-            setting, running=larger(decoding, 1), input_tokens=input_tokens,
-            output_tokens=output_tokens, past=past,
+            setting, running=larger(decoding, 1), others=(most - 1) / most,
+            input_tokens=input_tokens, output_tokens=output_tokens, past=past,
         )  # fmt: skip
         step = decode_parts(setting, sequences=larger(decoding, 1), context=context).total_s
-        full_rate = 1 / (steps * step / larger(decoding, 1e-3) + cost)
+        full_rate = 1 / (steps * step / larger(decoding, 1) + cost)
         if turn == 0:
             limit = full_rate
         rate = chosen(opened, smaller(rate_per_s, FULL * limit), full_rate)
         busy = smaller(rate * cost, FULL)
         first = alone / (1 - busy * (most - 1) / most) + (waits * chunks) * step + c.request_s
         slowed = step / (1 - busy)
-        arriving = smaller(rate * first, 0.9 * most)
+        arriving = smaller(rate * first, 0.99 * most)
         target = chosen(opened, smaller(rate * steps * slowed, most), most - arriving)
         decoding = (decoding + target) / 2
     tpot = chosen(opened, slowed / h.yielded, decoding / (rate * tokens))
     queue = larger(in_flight - held, 0) / full_rate
     wave = c.first_wave * (most - 1) * cost
     ttft = first + chosen(opened, 0 * first, wave + queue)
-    return Served(ttft, tpot, rate, limit, decoding, step / h.yielded)
+    looped = in_flight / (ttft + tokens * tpot)
+    return Served(ttft, tpot, chosen(opened, rate, looped), limit, decoding, step / h.yielded)
