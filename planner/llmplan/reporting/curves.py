@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from llmplan.engines.speed_load import MANY
+from llmplan.planning.intervals import REGIMES, interval, regime_of
 from llmplan.planning.own_or_rent import HOURS_PER_MONTH
-from llmplan.planning.performance import NEAR_FULL, POOL_DOUBT, interval
+from llmplan.planning.performance import NEAR_FULL, POOL_DOUBT
 from llmplan.planning.serving import Replica
 from llmplan.planning.stock import cheapest_rent, most_units
 from llmplan.reporting.ask import Option, Part
@@ -17,6 +18,8 @@ from llmplan.reporting.lowered import held_at, replica_of
 from llmplan.specs.record import as_dict
 from llmplan.specs.speed import SpeedTable
 from llmplan.speed.figures import Figures, Load, loop_figures
+
+LATENCIES = ("ttft_s", "tpot_s")
 
 POINTS = 24
 """Points of a curve."""
@@ -88,22 +91,27 @@ def speed_points(option: int, part: Part, table: SpeedTable) -> list[SpeedPoint]
     replica = replica_of(part, part.demand, table)
     if replica is None:
         return []
-    loads = _loads(replica, part.demand.kind == "rate")
-    each, low, high = _figures(replica, loads, part.demand.kind == "rate")
+    opened = part.demand.kind == "rate"
+    loads = _loads(replica, opened)
+    each, low, high = _figures(replica, loads, opened)
     basis = part.planned.tpot_s.basis
     times = part.planned.replicas
-    bands = [interval(table, n, replica.request_engine, basis) for n in ("ttft_s", "tpot_s")]
+    bands = {
+        regime: [interval(table, n, replica.request_engine, basis, regime) for n in LATENCIES]
+        for regime in REGIMES
+    }
     points = []
     for i, load in enumerate(loads.tolist()):
         rate = float(each.requests_per_s[i])
-        if part.demand.kind == "rate" and rate < load * (1 - 1e-9):
+        if opened and rate < load * (1 - 1e-9):
             break
         in_flight = times * rate * float(each.e2e_s[i])
         tokens = times * float(each.output_tokens_per_s[i])
         gpu = part.planned.setup.gpu
+        regime = regime_of(replica.load._replace(in_flight=MANY if opened else load))
         ttft, tpot = (
             (getattr(each, n)[i], getattr(low, n)[i] * least, getattr(high, n)[i] * most)
-            for n, (least, most) in zip(("ttft_s", "tpot_s"), bands, strict=True)
+            for n, (least, most) in zip(LATENCIES, bands[regime], strict=True)
         )
         values = map(float, (times * load, in_flight, tokens, *ttft, *tpot))
         points.append(_point(option, gpu, basis, list(values)))

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from llmplan.planning.intervals import interval
 from llmplan.planning.own_or_rent import HOURS_PER_MONTH
-from llmplan.planning.performance import interval
 from llmplan.planning.serving import Crowd
 from llmplan.planning.stock import cheapest_rent, most_units
 from llmplan.reporting.ask import Option, Part
@@ -123,13 +123,20 @@ def _replicas(part: Part, change: Change, limits: Bounds, table: SpeedTable) -> 
         return 0, 0.0
     demand = change.demand
     if change.slow:
-        low = interval(table, "output_tokens_per_s", replica.request_engine,
-                       part.planned.tpot_s.basis)[0]  # fmt: skip
+        low = _slowest(part, table)
         demand = replace(demand, peak=_at_least(demand, demand.peak / low))
     crowd = Crowd([replica], demand, limits)
     count = int(crowd.replicas(np.ones(1))[0])
     most = float(crowd.most()[0][0])
     return max(0, count), min(1.0, demand.peak / (most * max(1, count))) if most else 1.0
+
+
+def _slowest(part: Part, table: SpeedTable) -> float:
+    """Return the low end of the band of throughput, as a share of the prediction."""
+    p = part.planned
+    return interval(
+        table, "output_tokens_per_s", p.setup.engine, p.tpot_s.basis, "load"
+    )[0]  # fmt: skip
 
 
 def _mixed(option: Option, change: Change, limits: Bounds, table: SpeedTable) -> _Sized | None:
@@ -143,8 +150,7 @@ def _mixed(option: Option, change: Change, limits: Bounds, table: SpeedTable) ->
             return None
         low = 1.0
         if change.slow:
-            low = interval(table, "output_tokens_per_s", replica.request_engine,
-                           part.planned.tpot_s.basis)[0]  # fmt: skip
+            low = _slowest(part, table)
         whole = replace(demand, peak=1e6) if demand.kind == "concurrency" else demand
         total += float(Crowd([replica], whole, limits).most()[0][0]) * part.planned.replicas * low
         asked += demand.peak
