@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from llmplan.specs.number import Number, chosen, larger, smaller
 from llmplan.speed.step import decode_parts, overhead_s, prefill_s
 from llmplan.speed.work import Setting
 
-ROUNDS = 10
-"""Rounds of the fixed point; each halves the distance to it."""
+ROUNDS = 14
+"""Rounds of halving: how many decode is found to a two-thousandth."""
+
+SMALLEST = 1e-4
+"""Smallest share of the requests in flight that decode: prompts take nearly all the time."""
 
 FULL = 0.97
 """Utilisation beyond which a queue counts as full: waiting times have no steady state at 1."""
@@ -22,7 +26,6 @@ class Served(NamedTuple):
     tpot_s: Number
     requests_per_s: Number
     capacity_per_s: Number
-    running: Number
     gap_s: Number
 
 
@@ -45,15 +48,14 @@ def batch_s(
 
 
 def prompt_cost_s(
-    setting: Setting, *, running: Number, others: Number, input_tokens: Number,
-    output_tokens: Number, past: Number,
-) -> Number:  # fmt: skip
+    setting: Setting, *, running: Number, input_tokens: Number, output_tokens: Number, past: Number
+) -> Number:
     """Return the server's time that one prompt takes from decoding [s].
 
     In a steady state `running / output_tokens` prompts arrive a step and are read together, as
     far as the engine's chunk goes. Where prompts share steps with decoding, the step's fixed part
-    (weights, overheads) is paid by decoding already. A prompt stalls the `others`, the share of
-    the requests that are not its own [1].
+    (weights, overheads) is paid by decoding already. The more sequences decode beside it, the
+    nearer a prompt's cost is to `prefill_stall` times that.
     """
     w, r, h, c = setting
     steps = larger(output_tokens - 1, 1e-3) / h.yielded
@@ -61,51 +63,75 @@ def prompt_cost_s(
     together = smaller(larger(running / larger(output_tokens, 1), 1), most)
     read = prefill_s(setting, prompts=together, tokens=input_tokens, past=past) / together
     fixed = (w.dense_bytes + w.head_bytes) / (r.bandwidth * c.memory) + overhead_s(setting)
-    shared = h.mixes * fixed / w.stages * smaller(1 / together, steps / running)
-    stall = 1 + (c.prefill_stall - 1) * others
+    shared = h.mixes * fixed / w.stages * smaller(1 / together, steps / larger(running, 1))
+    stall = 1 + (c.prefill_stall - 1) * running / (1 + running)
     return larger(read - shared, 0.2 * read) * stall
+
+
+class _Point(NamedTuple):
+    """The server with some sequences decoding; `excess` is above 0 where these are too many."""
+
+    excess: Number
+    step: Number
+    cost: Number
+    busy: Number
+    first: Number
+    rate: Number
 
 
 def serve(
     setting: Setting, *, in_flight: Number, held: Number, rate_per_s: Number,
-    input_tokens: Number, output_tokens: Number, past: Number,
+    input_tokens: Number, output_tokens: Number, past: Number, at_once: Number = 0.0,
 ) -> Served:  # fmt: skip
     """Return the steady state with `in_flight` requests, or at a rate where that is above 0.
 
-    The server's time is conserved: each request takes its prompt's cost and its share of the
-    decode steps, ``1 / X = (output - 1) step(B) / B + prompt(B)``. How many decode (B) follows from
-    Little's law, found by a fixed point. A prompt waits for those before it (machine repair model),
-    for its steps, and for memory where more are in flight than are `held`.
+    The server's time is conserved, ``X (steps x step(B) / B + prompt(B)) = 1`` with B decoding. A
+    step takes ``step(B) / (1 - busy)``, `busy` being the share of time that goes to prompts of
+    others; a prompt waits for those before it, for its steps, and for memory where more are in
+    flight than are `held`. B is found by halving, from Little's law: ``X x time = in flight``.
     """
     c, h = setting.costs, setting.habits
     most = smaller(in_flight, held)
+    others = (most - 1) / most
     tokens = larger(output_tokens - 1, 1e-3)
     steps = tokens / h.yielded
     context = past + input_tokens + output_tokens / 2
     alone = prefill_s(setting, prompts=1, tokens=input_tokens, past=past)
-    waits = c.admission_steps + h.waits
-    chunks = larger(input_tokens / h.chunk_tokens, 1)
+    waits = (c.admission_steps + h.waits) * larger(input_tokens / h.chunk_tokens, 1)
     opened = rate_per_s > 0
-    decoding, limit = most, 0.0
-    for turn in range(ROUNDS):
+
+    def at(running: Number) -> _Point:
+        step = decode_parts(setting, sequences=larger(running, 1), context=context).total_s
         cost = prompt_cost_s(
-            setting, running=larger(decoding, 1), others=(most - 1) / most,
-            input_tokens=input_tokens, output_tokens=output_tokens, past=past,
+            setting, running=running, input_tokens=input_tokens, output_tokens=output_tokens,
+            past=past,
         )  # fmt: skip
-        step = decode_parts(setting, sequences=larger(decoding, 1), context=context).total_s
-        full_rate = 1 / (steps * step / larger(decoding, 1) + cost)
-        if turn == 0:
-            limit = full_rate
-        rate = chosen(opened, smaller(rate_per_s, FULL * limit), full_rate)
-        busy = smaller(rate * cost, FULL)
-        first = alone / (1 - busy * (most - 1) / most) + (waits * chunks) * step + c.request_s
+        looped = 1 / (steps * step / running + cost)
+        rate = chosen(opened, smaller(rate_per_s, FULL * limit), looped)
+        busy = smaller(rate * cost, chosen(opened, FULL, 1 + 0 * rate)) * others
+        first = alone / (1 - busy) + waits * step + c.request_s
         slowed = step / (1 - busy)
-        arriving = smaller(rate * first, 0.99 * most)
-        target = chosen(opened, smaller(rate * steps * slowed, most), most - arriving)
-        decoding = (decoding + target) / 2
-    tpot = chosen(opened, slowed / h.yielded, decoding / (rate * tokens))
-    queue = larger(in_flight - held, 0) / full_rate
-    wave = c.first_wave * (most - 1) * cost
-    ttft = first + chosen(opened, 0 * first, wave + queue)
-    looped = in_flight / (ttft + tokens * tpot)
-    return Served(ttft, tpot, chosen(opened, rate, looped), limit, decoding, step / h.yielded)
+        surplus = rate * (steps * slowed + first) - most
+        arriving = running - smaller(rate * steps * slowed, most)
+        return _Point(chosen(opened, arriving, surplus), step, cost, busy, first, rate)
+
+    limit: Number = float("inf")
+    full = at(most)
+    limit = 1 / (steps * full.step / most + full.cost)
+    found = at(_halved(at, most))
+    tpot = found.step / (1 - found.busy) / h.yielded
+    queue = larger(in_flight - held, 0) / found.rate
+    wave = at_once * c.first_wave * (most - 1) * found.cost
+    ttft = found.first + chosen(opened, 0 * found.first, wave + queue)
+    rate = chosen(opened, found.rate, in_flight / (ttft + tokens * tpot))
+    return Served(ttft, tpot, rate, limit, found.step / h.yielded)
+
+
+def _halved(at: Callable[[Number], _Point], most: Number) -> Number:
+    """Return how many decode where as many arrive as leave: the root, in factors of two."""
+    low, high = most * SMALLEST, most
+    for _ in range(ROUNDS):
+        middle = (low * high) ** 0.5
+        over = at(middle).excess > 0
+        low, high = chosen(over, low, middle), chosen(over, middle, high)
+    return (low * high) ** 0.5
