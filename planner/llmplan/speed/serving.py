@@ -9,8 +9,8 @@ from llmplan.specs.number import Number, chosen, larger, smaller
 from llmplan.speed.step import decode_parts, overhead_s, prefill_s
 from llmplan.speed.work import Setting
 
-ROUNDS = 14
-"""Rounds of halving: how many decode is found to a two-thousandth."""
+ROUNDS = 10
+"""Rounds of halving: how many decode is found to a hundredth, and then between its ends."""
 
 SMALLEST = 1e-4
 """Smallest share of the requests in flight that decode: prompts take nearly all the time."""
@@ -47,25 +47,34 @@ def batch_s(
     return first, step, whole * sequences / running
 
 
-def prompt_cost_s(
+def fixed_s(setting: Setting) -> Number:
+    """Return what a step takes whatever its tokens: its weights are read, its kernels start [s]."""
+    w, r, c = setting.work, setting.rates, setting.costs
+    return (w.dense_bytes + w.head_bytes) / (r.bandwidth * c.memory) + overhead_s(setting)
+
+
+def prompt_s(
     setting: Setting, *, running: Number, input_tokens: Number, output_tokens: Number, past: Number
 ) -> Number:
-    """Return the server's time that one prompt takes from decoding [s].
+    """Return the time of one prompt where `running` sequences decode [s].
 
-    In a steady state `running / output_tokens` prompts arrive a step and are read together, as
-    far as the engine's chunk goes. Where prompts share steps with decoding, the step's fixed part
-    (weights, overheads) is paid by decoding already. The more sequences decode beside it, the
-    nearer a prompt's cost is to `prefill_stall` times that.
+    `running / output_tokens` prompts arrive a step and are read together, as far as the engine's
+    chunk goes.
     """
-    w, r, h, c = setting
-    steps = larger(output_tokens - 1, 1e-3) / h.yielded
-    most = larger(h.chunk_tokens / larger(input_tokens, 1), 1)
+    most = larger(setting.habits.chunk_tokens / larger(input_tokens, 1), 1)
     together = smaller(larger(running / larger(output_tokens, 1), 1), most)
-    read = prefill_s(setting, prompts=together, tokens=input_tokens, past=past) / together
-    fixed = (w.dense_bytes + w.head_bytes) / (r.bandwidth * c.memory) + overhead_s(setting)
-    shared = h.mixes * fixed / w.stages * smaller(1 / together, steps / larger(running, 1))
-    stall = 1 + (c.prefill_stall - 1) * running / (1 + running)
-    return larger(read - shared, 0.2 * read) * stall
+    return prefill_s(setting, prompts=together, tokens=input_tokens, past=past) / together
+
+
+def prompt_cost_s(setting: Setting, *, read: Number, fixed: Number, rounds: Number) -> Number:
+    """Return the server's time that a prompt of `read` seconds takes from decoding [s].
+
+    Where prompts share steps with decoding, the `fixed` part of these (weights, overheads) [s] is
+    paid by decoding already, in `rounds` steps a prompt at most one for it.
+    """
+    w, h = setting.work, setting.habits
+    shared = h.mixes * fixed / w.stages * smaller(rounds, 1)
+    return larger(read - shared, 0.2 * read)
 
 
 class _Point(NamedTuple):
@@ -97,15 +106,17 @@ def serve(
     steps = tokens / h.yielded
     context = past + input_tokens + output_tokens / 2
     alone = prefill_s(setting, prompts=1, tokens=input_tokens, past=past)
+    read = prompt_s(
+        setting, running=most, input_tokens=input_tokens, output_tokens=output_tokens, past=past
+    )
+    fixed = fixed_s(setting)
     waits = (c.admission_steps + h.waits) * larger(input_tokens / h.chunk_tokens, 1)
     opened = rate_per_s > 0
 
     def at(running: Number) -> _Point:
         step = decode_parts(setting, sequences=larger(running, 1), context=context).total_s
-        cost = prompt_cost_s(
-            setting, running=running, input_tokens=input_tokens, output_tokens=output_tokens,
-            past=past,
-        )  # fmt: skip
+        cost = prompt_cost_s(setting, read=read, fixed=fixed, rounds=steps / larger(running, 1))
+        cost = cost * (1 + (c.prefill_stall - 1) * running / (1 + running))
         looped = 1 / (steps * step / running + cost)
         rate = chosen(opened, smaller(rate_per_s, FULL * limit), looped)
         busy = smaller(rate * cost, chosen(opened, FULL, 1 + 0 * rate)) * others
@@ -128,10 +139,14 @@ def serve(
 
 
 def _halved(at: Callable[[Number], _Point], most: Number) -> Number:
-    """Return how many decode where as many arrive as leave: the root, in factors of two."""
+    """Return how many decode where as many arrive as leave: halving, then between the ends."""
     low, high = most * SMALLEST, most
+    under, over = at(low).excess, at(high).excess
     for _ in range(ROUNDS):
         middle = (low * high) ** 0.5
-        over = at(middle).excess > 0
-        low, high = chosen(over, low, middle), chosen(over, middle, high)
-    return (low * high) ** 0.5
+        found = at(middle).excess
+        many = found > 0
+        low, high = chosen(many, low, middle), chosen(many, middle, high)
+        under, over = chosen(many, under, found), chosen(many, found, over)
+    share = -under / larger(over - under, 1e-300)
+    return low + (high - low) * smaller(larger(share, 0), 1)
