@@ -182,7 +182,15 @@ def test_public_functions_are_documented() -> None:
 
 
 def test_public_surface_is_small() -> None:
-    assert llmplan.__all__ == ["__version__", "deploy", "estimate", "fit", "load_gpu", "load_model"]
+    assert llmplan.__all__ == [
+        "__version__",
+        "deploy",
+        "estimate",
+        "fit",
+        "load_gpu",
+        "load_model",
+        "plan",
+    ]
 
 
 def test_pages_show_the_scores_of_today() -> None:
