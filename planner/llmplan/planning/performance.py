@@ -34,7 +34,8 @@ def performance_of(
     try:
         setting, load = speed_setting(engine, request, plan, table)
     except (NoSpeed, InputError) as e:
-        return Performance(), (Warning_("speed_unknown", f"No speed is predicted: {e}"),)
+        why = e.one_line() if isinstance(e, InputError) else str(e)
+        return Performance(), (Warning_("speed_unknown", f"No speed is predicted: {why}"),)
     figures = _figures(request, setting, load)
     basis = basis_of(request, engine, table)
     bands = _bands(request, engine, table, figures, setting, load, basis)
