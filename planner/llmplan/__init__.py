@@ -6,7 +6,7 @@
     (False, 87.0)
 
 `load_model` and `load_gpu` take the names and paths of the command line; `fit`, `estimate`,
-`plan` and `deploy` take those records or the names themselves.
+`plan` and `deploy` take those records or the names themselves; `report` takes a plan file.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ from typing import TYPE_CHECKING, Any
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from llmplan.deployment.run import Artefacts
+    from llmplan.reporting.report import Report
     from llmplan.specs.hardware import Accelerator
     from llmplan.specs.model import Model
     from llmplan.specs.plan import PlanAnswer
     from llmplan.specs.setup import Answer, Setup
 
-__all__ = ["__version__", "deploy", "estimate", "fit", "load_gpu", "load_model", "plan"]
+__all__ = ["__version__", "deploy", "estimate", "fit", "load_gpu", "load_model", "plan", "report"]
 
 
 def load_model(name: str, *, offline: bool = False) -> Model:
@@ -210,3 +214,37 @@ def plan(model: Model | str, gpu: Accelerator | str | list[str] | None = None,
         said=a.warnings,
         name=model if isinstance(model, str) else None,
     )
+
+
+def report(plan: str | Path | Mapping[str, Any], *, offline: bool = False) -> Report:
+    """Return the capacity report of a plan: a file, or a mapping with the same keys.
+
+    Parameters
+    ----------
+    plan
+        models, gpus, workload, limits as `sweep` takes them, one load; `report` holds title, growth
+        and the options of `plan` (prefer, headroom, profile, budget ...)
+    offline
+        Keep off the network
+
+    `to_dict()` gives the data; render.report writes HTML and Markdown. Raises InputError for what
+    is wrong with the plan; "nothing meets it" is an answer.
+
+    """
+    from llmplan.catalog.report_file import asked_report
+    from llmplan.catalog.serving import all_servers
+    from llmplan.catalog.speed_table import open_speed_table
+    from llmplan.errors import InputError
+    from llmplan.planning.wanted import make_wanted
+    from llmplan.reporting.ask import Ask
+    from llmplan.reporting.report import report_of
+
+    a = asked_report(plan, offline=offline)
+    try:
+        wanted = make_wanted(**a.options)
+    except InputError as e:
+        raise type(e)(f"{a.where}: {e.message}", e.hint) from None
+    texts = {"title": "Capacity report"} | a.texts
+    ask = Ask(models=a.models, stocks=a.stocks, wanted=wanted, growth=a.growth, trace=a.trace,
+              said=a.warnings, **texts)  # fmt: skip
+    return report_of(ask, open_speed_table(), all_servers())

@@ -9,8 +9,9 @@ from llmplan.planning.wanted import Wanted
 from llmplan.specs.model import Model
 from llmplan.specs.plan import Demand, Planned, Stock
 from llmplan.specs.record import Record, record
-from llmplan.specs.report import Growth
+from llmplan.specs.report import Growth, Named
 from llmplan.specs.setup import Warning_
+from llmplan.specs.traffic import Traffic
 
 
 @record
@@ -18,12 +19,13 @@ class Ask(Record):
     """A report as a plan file asks for it: models, devices, load, limits, growth."""
 
     title: str
-    models: tuple[tuple[str, Model], ...]
+    models: tuple[Named, ...]
     stocks: tuple[Stock, ...]
     wanted: Wanted
     growth: Growth | None = None
     note: str | None = None
     date: str | None = None
+    trace: Traffic | None = None
     said: tuple[Warning_, ...] = ()
 
 
@@ -36,6 +38,14 @@ class Part(Record):
     stock: Stock
     planned: Planned
     demand: Demand
+
+    @property
+    def unit(self) -> float:
+        """The most that one replica serves within the limits, in the unit of the load."""
+        p = self.planned
+        return (
+            float(p.batch_limit) if self.demand.kind == "concurrency" else p.capacity / p.replicas
+        )
 
 
 @record
@@ -63,7 +73,7 @@ class Option(Record):
     @property
     def capacity(self) -> float:
         """The most that all replicas serve within the limits, in the unit of the load."""
-        return sum(p.planned.capacity for p in self.parts)
+        return sum(p.unit * p.planned.replicas for p in self.parts)
 
     @property
     def usd_per_hour(self) -> float | None:

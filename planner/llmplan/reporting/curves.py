@@ -168,7 +168,7 @@ def cost_points(option: Option, most_load: float) -> list[CostPoint]:
     """Return a point for each number of replicas that loads up to the most need."""
     part = option.first
     p, setup = part.planned, part.planned.setup
-    unit = p.capacity / p.replicas
+    unit = part.unit
     count = ceil(most_load / unit * (1 - 1e-9)) if unit > 0 else p.replicas
     count = min(max(count, p.replicas), most_units(part.stock, gpus=setup.gpus, most_gpus=None))
     return [

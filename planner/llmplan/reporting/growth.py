@@ -83,8 +83,8 @@ def need_of(option: Option, peak: float) -> Need:
             return Need(option.number, None, None, None, None, used)
         return Need(option.number, option.replicas, option.gpus, None, option.usd_per_month, used)
     part = option.first
-    p, s = part.planned, part.planned.setup
-    unit = p.capacity / p.replicas
+    s = part.planned.setup
+    unit = part.unit
     count = max(1, ceil(peak / unit * (1 - SLACK)))
     if count > most_units(part.stock, gpus=s.gpus, most_gpus=None):
         return Need(option.number, None, None, None, None, used)
@@ -109,16 +109,16 @@ def _holds(option: Option) -> tuple[str, float, str]:
     part = option.first
     p, s = part.planned, part.planned.setup
     if len(option.parts) > 1:
-        return f"The {option.gpus} devices", option.capacity, "devices that the plan does not name"
-    unit = p.capacity / p.replicas
+        return f"The {option.gpus} devices", option.capacity, "more devices are needed"
+    unit = part.unit
     if p.rent is None:
         if part.stock.limit is not None:
             most = most_units(part.stock, gpus=s.gpus, most_gpus=None)
-            return f"The {part.stock.limit} devices", most * unit, "more devices"
-        return _count(p.replicas, "replica"), p.replicas * unit, "one replica"
+            return f"The {part.stock.limit} devices", most * unit, "more devices are needed"
+        return _count(p.replicas, "replica"), p.replicas * unit, "one replica more"
     held, each = units_of(p.rent.offer, gpus=s.gpus, tp=s.tp)
     replicas = p.rent.machines // each * held
-    adds = f"{_count(each, 'machine')} ({p.rent.offer.provider} {p.rent.offer.instance_type})"
+    adds = f"{_count(each, 'machine')} more ({p.rent.offer.provider} {p.rent.offer.instance_type})"
     return _count(p.rent.machines, "machine"), replicas * unit, adds
 
 

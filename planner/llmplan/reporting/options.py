@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from llmplan.errors import InputError
 from llmplan.planning.plan import plan_answer
+from llmplan.planning.wanted import Wanted
 from llmplan.reporting.ask import Ask, Option, Part, Rejected
-from llmplan.specs.model import Model
 from llmplan.specs.plan import Demand, PlanAnswer, Planned, Stock
+from llmplan.specs.report import Named
 from llmplan.specs.speed import SpeedTable
 
-FEW = 4
+FEW = 2
 """Candidates up to which each shows more than its best setup."""
 
 OF_FEW = 3
@@ -37,9 +38,9 @@ def options_of(ask: Ask, table: SpeedTable) -> Found:
     found = Found(ask)
     each = OF_FEW if len(ask.models) * len(ask.stocks) <= FEW else 1
     parts: list[Part] = []
-    for name, model in ask.models:
+    for named in ask.models:
         for stock in ask.stocks:
-            parts += _candidate(found, table, name, model, stock, each)
+            parts += _candidate(found, table, named, stock, each)
     parts.sort(key=lambda p: _key(ask.wanted.prefer, p.planned))
     found.options = [Option(i, (p,)) for i, p in enumerate(parts, 1)]
     if not parts and len(ask.stocks) > 1:
@@ -48,11 +49,12 @@ def options_of(ask: Ask, table: SpeedTable) -> Found:
 
 
 def _candidate(
-    found: Found, table: SpeedTable, name: str, model: Model, stock: Stock, each: int
+    found: Found, table: SpeedTable, named: Named, stock: Stock, each: int
 ) -> list[Part]:
-    wanted = found.ask.wanted
+    name, model, _ = named
+    wanted = _wanted(found.ask, named)
     try:
-        answer = plan_answer(model, (stock,), wanted, table, name=name)
+        answer = plan_answer(model, (stock,), wanted, table, trace=found.ask.trace, name=name)
     except InputError as e:
         found.rejected.append(Rejected(model.name, stock.name, e.message))
         return []
@@ -61,6 +63,13 @@ def _candidate(
     if not plans:
         found.rejected.append(Rejected(model.name, stock.name, _why(answer)))
     return [Part(model, name, stock, p, answer.load) for p in plans[:each]]
+
+
+def _wanted(ask: Ask, named: Named) -> Wanted:
+    """Return what is wanted of a model: the format that its name implies, unless others are."""
+    if named.weight_format is None or ask.wanted.weight_format:
+        return ask.wanted
+    return replace(ask.wanted, weight_format=(named.weight_format,))
 
 
 def _why(answer: PlanAnswer) -> str:
@@ -72,9 +81,11 @@ def _why(answer: PlanAnswer) -> str:
 
 def _together(found: Found, table: SpeedTable) -> Iterator[Option]:
     ask = found.ask
-    for number, (name, model) in enumerate(ask.models, 1):
+    for number, named in enumerate(ask.models, 1):
+        name, model, _ = named
         try:
-            answer = plan_answer(model, ask.stocks, ask.wanted, table, name=name)
+            answer = plan_answer(model, ask.stocks, _wanted(ask, named), table,
+                                 trace=ask.trace, name=name)  # fmt: skip
         except InputError:
             continue
         if answer.mixed:

@@ -38,7 +38,7 @@ def recommendation(
         when = f"for {due.quarters:.1f} quarters of growth, into {due.name}"
         if due.quarters > len(grown.quarters) - 1:
             when = f"beyond the {len(grown.quarters) - 1} quarters that were looked at"
-        reasons.append(f"{due.what} will do {when}; then comes {due.adds}.")
+        reasons.append(f"{due.what} will do {when}; then {due.adds}.")
     return Recommendation(first.number, headline(first), tuple(reasons), tuple(_risks(ask, first)))
 
 

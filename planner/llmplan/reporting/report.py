@@ -72,7 +72,7 @@ class Report(Record):
             "llmplan_version": __version__,
             "title": ask.title,
             "date": ask.date,
-            "models": [model_facts(m) for _, m in ask.models],
+            "models": [model_facts(m) for _, m, _ in ask.models],
             "devices": [s.name for s in ask.stocks],
             "load": self.load.to_dict(),
             "limits": ask.wanted.bounds.to_dict(),
@@ -137,9 +137,9 @@ def report_of(ask: Ask, table: SpeedTable, servers: Iterable[Server]) -> Report:
 def _load(ask: Ask) -> Demand:
     """Return the load of the first model that makes tokens, where nothing meets it."""
     problem: InputError | None = None
-    for _, model in ask.models:
+    for _, model, _ in ask.models:
         try:
-            return demand_of(model, ask.wanted)[0]
+            return demand_of(model, ask.wanted, ask.trace)[0]
         except InputError as e:
             problem = e
     raise problem or InputError("The plan names no model.")

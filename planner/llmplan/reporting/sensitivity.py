@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from llmplan.engines.speed_load import MANY
 from llmplan.planning.intervals import interval
 from llmplan.planning.own_or_rent import HOURS_PER_MONTH
-from llmplan.planning.serving import Crowd
+from llmplan.planning.serving import Crowd, Replica
 from llmplan.planning.stock import cheapest_rent, most_units
 from llmplan.reporting.ask import Option, Part
 from llmplan.reporting.lowered import replica_of
@@ -63,6 +64,8 @@ def effects_of(options: list[Option], limits: Bounds, table: SpeedTable) -> list
     found = []
     dearer = first.first.stock.name
     for change in changes(first.first.demand, dearer):
+        if change.price != 1 and first.usd_per_month is None:
+            continue
         each = (_sized(o, change, limits, table, dearer) for o in options)
         sized = [s for s in each if s is not None]
         own = next((s for s in sized if s.option == first.number), None)
@@ -127,8 +130,14 @@ def _replicas(part: Part, change: Change, limits: Bounds, table: SpeedTable) -> 
         demand = replace(demand, peak=_at_least(demand, demand.peak / low))
     crowd = Crowd([replica], demand, limits)
     count = int(crowd.replicas(np.ones(1))[0])
-    most = float(crowd.most()[0][0])
+    most = most_of(replica, demand, limits)
     return max(0, count), min(1.0, demand.peak / (most * max(1, count))) if most else 1.0
+
+
+def most_of(replica: Replica, demand: Demand, limits: Bounds) -> float:
+    """Return the most load that one replica serves within the limits."""
+    whole = replace(demand, peak=MANY) if demand.kind == "concurrency" else demand
+    return float(Crowd([replica], whole, limits).most()[0][0])
 
 
 def _slowest(part: Part, table: SpeedTable) -> float:
@@ -151,8 +160,7 @@ def _mixed(option: Option, change: Change, limits: Bounds, table: SpeedTable) ->
         low = 1.0
         if change.slow:
             low = _slowest(part, table)
-        whole = replace(demand, peak=1e6) if demand.kind == "concurrency" else demand
-        total += float(Crowd([replica], whole, limits).most()[0][0]) * part.planned.replicas * low
+        total += most_of(replica, demand, limits) * part.planned.replicas * low
         asked += demand.peak
     if total < asked * (1 - 1e-9):
         return None
@@ -166,7 +174,7 @@ def _key(s: _Sized) -> tuple[float, int, int]:
 def _effect(first: Option, change: Change, own: _Sized | None, best: _Sized | None) -> Effect:
     best_option = None if best is None else best.option
     if own is None:
-        why = "this setup no longer meets load and limits with any number of replicas it may have"
+        why = "no number of its replicas meets load and limits"
         return Effect(
             change.name, first.number, False, None, None, None, None, None, best_option, why
         )  # fmt: skip

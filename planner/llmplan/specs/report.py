@@ -1,8 +1,18 @@
-"""How a load grows, as the plan file of a report says."""
+"""What only a report asks: models by their names, how the load grows."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from llmplan.specs.model import Model
+
+
+class Named(NamedTuple):
+    """A model as a plan names it, with the weight format that the name implies, if any."""
+
+    name: str
+    model: Model
+    weight_format: str | None = None
 
 
 class Growth(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from importlib.util import find_spec
 
 from llmplan.errors import InputError
 from llmplan.render.report.blocks import Chart, Page
@@ -10,16 +11,20 @@ from llmplan.render.report.blocks import Chart, Page
 EXTRA = "pip install 'llmplan[report]'"
 
 
+def check_extra() -> None:
+    """Raise InputError where what HTML needs is not installed."""
+    for name in ("jinja2", "vl_convert"):
+        if find_spec(name) is None:
+            hint = f"{EXTRA}, or write Markdown: -o report.md."
+            raise InputError(f"A report in HTML needs {name}, which is not installed.", hint)
+
+
 def html_page(page: Page) -> str:
     """Return the page as HTML; InputError where the extra is not installed."""
-    try:
-        import vl_convert  # noqa: F401 - the charts need it
-        from jinja2 import Environment, StrictUndefined
-        from markupsafe import Markup
-    except ImportError as e:
-        raise InputError(
-            f"HTML needs {e.name}.", f"{EXTRA}, or write Markdown: -o report.md."
-        ) from None
+    check_extra()
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
     from llmplan.render.report.svg import svg_of
 
     def svg(chart: Chart) -> Markup:
