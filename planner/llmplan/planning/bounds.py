@@ -14,7 +14,7 @@ import numpy as np
 from llmplan.planning.space import LEAST_WEIGHTS, Space, stage_bytes
 from llmplan.planning.stock import most_units, rent_column
 from llmplan.specs.plan import Bounds, Demand
-from llmplan.speed.serving import prompt_cost_s
+from llmplan.speed.serving import fixed_s, prompt_cost_s, prompt_s
 from llmplan.speed.step import decode_parts, prefill_s
 from llmplan.speed.work import Costs, Habits, Rates, Setting, Work
 
@@ -151,7 +151,8 @@ def _most(setting: Setting, demand: Demand, limits: Bounds, held: Any) -> tuple[
     for at, upto in zip(GRID, (*GRID[1:], GRID[-1]), strict=True):
         step = decode_parts(setting, sequences=at, context=context).total_s
         if limits.tpot_s is not None:
-            slowest = (step + at * cost / steps) / setting.habits.yielded
+            prompts = (at - 1) * cost / (steps * step + cost)
+            slowest = step * (1 + prompts) / setting.habits.yielded
             going = going & (slowest <= limits.tpot_s * SLACK)
         going = going & (at <= held)
         if not going.any():
@@ -165,10 +166,15 @@ def _most(setting: Setting, demand: Demand, limits: Bounds, held: Any) -> tuple[
 
 
 def _cost(setting: Setting, demand: Demand, running: float) -> Any:
+    """Return the least time that a prompt takes from decoding with up to `running` at once [s]."""
     prompt, past = prompt_and_past(demand)
-    return prompt_cost_s(
+    steps = np.maximum(demand.output_tokens - 1, 1e-3) / setting.habits.yielded
+    read = prompt_s(
         setting, running=running, input_tokens=prompt, output_tokens=demand.output_tokens, past=past
     )
+    cost = prompt_cost_s(setting, read=read, fixed=fixed_s(setting), rounds=steps)
+    stall = 1 + (setting.costs.prefill_stall - 1) * running / (1 + running)
+    return cost * np.minimum(stall, 1)
 
 
 def _sizes(space: Space, limits: Bounds) -> tuple[Any, Any]:
