@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 from plans import Brute, brute_force, planned, stock
 
 import llmplan
+from llmplan.catalog.speed_table import open_speed_table
 from llmplan.engines import get_engine
+from llmplan.planning.bounds import Bounder
+from llmplan.planning.performance import speed_setting
 from llmplan.planning.planned import deploy_line
+from llmplan.planning.serving import Crowd, planned_replica
+from llmplan.planning.space import space_of
 from llmplan.planning.stock import cheapest_rent
+from llmplan.planning.wanted import demand_of, make_wanted
 from llmplan.specs.plan import PlanAnswer, Planned
 
-FEW = settings(max_examples=8, deadline=None)
+FEW = settings(max_examples=8, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 L4 = stock("l4", (1, 0.8), (4, 3.0))
 A10G = stock("a10g", (1, 1.0), (4, 5.6))
 H100 = stock("h100-sxm", (1, 3.0), (2, 5.5))
@@ -153,6 +160,54 @@ def test_every_plan_fits_is_legal_and_meets_its_limits(
             assert p.gpus <= 3 and p.usd_per_hour is None
 
 
+@pytest.mark.parametrize("model", ["llama-3.1-8b", "deepseek-v2-lite"])
+def test_shared_parts_are_those_of_each_setup_lowered_alone(model: str) -> None:
+    m, table = llmplan.load_model(model), open_speed_table()
+    wanted = make_wanted(concurrency=1, engine=("vllm", "llama.cpp", "sglang"), **SHORT)
+    demand, _ = demand_of(m, wanted)
+    space = space_of(m, [L4, H100, stock("t4"), stock("mi300x")], demand, wanted, table)
+    assert len(space.rows) > 100
+    for row in space.rows:
+        request, engine = space.request(row), get_engine(row.engine)
+        alone, _ = speed_setting(engine, request, engine.plan(request), table)
+        assert space.setting(row) == alone
+
+
+@settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@given(
+    load=st.sampled_from([{"rate_per_s": 1.0}, {"rate_per_s": 30.0}, {"concurrency": 1},
+                          {"concurrency": 9}, {"concurrency": 300}]),
+    lengths=st.sampled_from([(2048, 28), (800, 200), (50, 900), (15000, 150)]),
+    limits=st.fixed_dictionaries({}, optional={"tpot_s": st.floats(0.008, 0.1),
+                                               "ttft_s": st.floats(0.05, 5)}),
+    percentile=st.sampled_from(["mean", "p95"]),
+    model=st.sampled_from(["llama-3.1-8b", "deepseek-v2-lite"]),
+)  # fmt: skip
+def test_bounds_never_undersell(
+    load: dict[str, Any], lengths: tuple[int, int], limits: dict[str, float], percentile: str,
+    model: str,
+) -> None:  # fmt: skip
+    """What meets load and limits is possible by the bounds, with no fewer replicas, no faster."""
+    prompt, output = lengths
+    wanted = make_wanted(**load, **limits, input_tokens=prompt, output_tokens=output,
+                         context_tokens=16384, percentile=percentile)  # fmt: skip
+    m = llmplan.load_model(model)
+    demand, _ = demand_of(m, wanted)
+    space = space_of(m, [L4, H100, stock("rtx-3090")], demand, wanted, open_speed_table())
+    bounds = Bounder(space, demand).under(wanted.bounds)
+    replicas = [r for i in range(len(space.rows)) for r in [planned_replica(space, i)] if r]
+    crowd = Crowd(replicas, demand, wanted.bounds)
+    counts = crowd.replicas(np.ones(len(replicas)))
+    at = crowd.latency(crowd.share(counts))
+    for i, r in enumerate(replicas):
+        if counts[i]:
+            assert bounds.possible[r.row], space.rows[r.row]
+            assert bounds.replicas[r.row] <= counts[i]
+            n, e2e = counts[i] / bounds.replicas[r.row], at.figures.e2e_s[i]
+            step = 0 if n <= 1 else 1 if n <= 2 else 2
+            assert bounds.steps[step][1][r.row] <= e2e * (1 + 1e-9), space.rows[r.row]
+
+
 def test_what_lacks_evidence_is_marked_and_never_first() -> None:
     """A cheaper device whose speed is assumed stands behind a dearer one with results."""
     cheap = stock("t4", (1, 0.01))
@@ -188,8 +243,8 @@ def test_budget_and_devices_limit_the_plan() -> None:
     assert planned("llama-3.1-8b", [L4, H100], budget=least, **asked).setups
     poor = planned("llama-3.1-8b", [L4, H100], budget=least * 0.99, **asked)
     assert not poor.met
-    assert [r.limit for r in poor.binding] == ["usd_per_hour"]
-    assert poor.binding[0].needed == pytest.approx(least)
+    needed = [r.needed for r in poor.binding if r.limit == "usd_per_hour"]
+    assert needed == [pytest.approx(least)]
     fewest = planned("llama-3.1-8b", [L4], prefer="fewest", **asked).setups[0].gpus
     short = planned("llama-3.1-8b", [L4], max_gpus=fewest - 1, **asked)
     assert not short.met

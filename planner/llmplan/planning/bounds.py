@@ -14,7 +14,7 @@ import numpy as np
 from llmplan.planning.space import LEAST_WEIGHTS, Space, stage_bytes
 from llmplan.planning.stock import most_units, rent_column
 from llmplan.specs.plan import Bounds, Demand
-from llmplan.speed.serving import fixed_s, prompt_cost_s, prompt_s
+from llmplan.speed.serving import prompt_cost_s
 from llmplan.speed.step import decode_parts, prefill_s
 from llmplan.speed.work import Costs, Habits, Rates, Setting, Work
 
@@ -26,6 +26,9 @@ SLACK = 1.02
 
 LITTLE_ROUNDS = 3
 """Rounds of Little's law; each starts from a bound and gives a better one."""
+
+MOST_WAITING = 34.0
+"""Times its own reading that a prompt waits at most: the formula caps utilisation at 0.97."""
 
 LEAST_CACHE = 0.7
 """The same of the cache of a request: padding, paging and uneven stages only add to it."""
@@ -63,61 +66,110 @@ def _gathered(make: Any, parts: Any, places: Any) -> Any:
     return make(*np.array(parts, dtype=float).T[:, places])
 
 
-def bounds_of(space: Space, demand: Demand, limits: Bounds) -> Bounded:
-    """Return for each row the fewest replicas and the least cost and latency that it may need."""
-    setting = setting_of_rows(space)
-    prompt, past = prompt_and_past(demand)
-    read = prefill_s(setting, prompts=1.0, tokens=prompt, past=past)
-    context = demand.input_tokens + demand.output_tokens / 2
-    step = decode_parts(setting, sequences=1.0, context=context).total_s
-    first, token = read + setting.costs.request_s, step / setting.habits.yielded
-    held = _held(space, setting, demand)
-    possible = np.ones(len(space.rows), dtype=bool)
-    if limits.ttft_s is not None:
-        possible &= first * demand.input_ratio <= limits.ttft_s * SLACK
-    if limits.tpot_s is not None:
-        possible &= token <= limits.tpot_s * SLACK
-    batch, rate = _most(setting, demand, limits, np.where(possible, held, 0.0))
-    served = rate if demand.kind == "rate" else batch
-    ranks = setting.work.replicas
-    units = np.maximum(np.ceil(demand.peak / np.maximum(served * ranks * SLACK, 1e-12)), 1)
-    sizes, most = _sizes(space, limits)
-    usd = _rents(space, units)
-    possible &= (units <= most) & ~(np.isnan(usd) & _offered(space))
-    if limits.usd_per_hour is not None:
-        possible &= ~(usd > limits.usd_per_hour)
-    slow = first / SLACK
-    e2e = [slow + _decoding_s(setting, demand, units * n, rate) / SLACK for n in (1, 2)]
-    idle = slow + max(demand.output_tokens - 1, 0) * token / SLACK
-    counts, latencies = (units, units + 1, 2 * units + 1), (*e2e, idle)
-    costs = [np.where(np.isnan(c), n * sizes, c) for n in counts for c in [_rents(space, n)]]
-    steps = tuple(zip(costs, latencies, strict=True))
-    return Bounded(units, usd, sizes * units, e2e[0], steps, possible)
+class Bounder:
+    """What rows of a space may do at best under one load; limits come with the question."""
 
-
-def _decoding_s(setting: Setting, demand: Demand, units: Any, most: Any) -> Any:
-    """Return the least time that the output of a request takes with so many replicas [s].
-
-    At a rate, those that decode follow from Little's law, from below; in flight, a request stays
-    at least as long as all in flight take at the highest rate, its prompt included.
-    """
-    tokens = np.maximum(demand.output_tokens - 1, 1e-3)
-    each = demand.peak / units / setting.work.replicas
-    if demand.kind == "concurrency":
+    def __init__(self, space: Space, demand: Demand) -> None:
+        self.space, self.demand = space, demand
+        self.setting = setting_of_rows(space)
         prompt, past = prompt_and_past(demand)
-        read = prefill_s(setting, prompts=1.0, tokens=prompt, past=past)
-        stay = np.where(each >= 1, np.floor(each) / np.maximum(most, 1e-12), 0.0)
-        step = decode_parts(setting, sequences=1.0, context=prompt + past).total_s
-        return np.maximum(
-            stay - read - setting.costs.request_s, tokens * step / setting.habits.yielded
-        )
-    context = demand.input_tokens + demand.output_tokens / 2
-    steps = tokens / setting.habits.yielded
-    running = np.ones_like(each)
-    for _ in range(LITTLE_ROUNDS):
-        step = decode_parts(setting, sequences=running, context=context).total_s
-        running = np.clip(each * steps * step, 1, GRID[-1])
-    return steps * step
+        read = prefill_s(self.setting, prompts=1.0, tokens=prompt, past=past)
+        context = demand.input_tokens + demand.output_tokens / 2
+        step = decode_parts(self.setting, sequences=1.0, context=context).total_s
+        costs, habits = self.setting.costs, self.setting.habits
+        self.steps = np.maximum(demand.output_tokens - 1, 1e-3) / habits.yielded
+        self.first = read + costs.request_s
+        self.token = step / habits.yielded
+        if demand.kind == "concurrency":  # of a closed loop of one, as its fixed point has it
+            chunks = np.maximum(prompt / habits.chunk_tokens, 1)
+            waits = (costs.admission_steps + habits.waits) * chunks * step
+            whole = self.steps * step + _cost(self.setting, demand, 1.0)
+            left = np.maximum(1 - (self.first + waits) / whole, 0.01)
+            self.token = np.minimum(self.token, left * whole / max(demand.output_tokens - 1, 1e-3))
+        self.held = _held(space, self.setting, demand)
+
+    def under(self, limits: Bounds) -> Bounded:
+        """Return for each row the fewest replicas and the least cost and latency it may need."""
+        demand = self.demand
+        possible = np.ones(len(self.space.rows), dtype=bool)
+        if limits.ttft_s is not None:
+            possible &= self.first * demand.input_ratio <= limits.ttft_s * SLACK
+        if limits.tpot_s is not None:
+            possible &= self.token <= limits.tpot_s * SLACK
+        batch, rate = np.zeros_like(self.held), np.zeros_like(self.held)
+        rows = np.flatnonzero(possible)
+        batch[rows], rate[rows] = self._most(rows, limits)
+        served = (rate if demand.kind == "rate" else batch) * self.setting.work.replicas
+        units = np.maximum(np.ceil(demand.peak / np.maximum(served * SLACK, 1e-12)), 1)
+        sizes, most = _sizes(self.space, limits)
+        usd = _rents(self.space, units)
+        possible &= (units <= most) & ~(np.isnan(usd) & _offered(self.space))
+        if limits.usd_per_hour is not None:
+            possible &= ~(usd > limits.usd_per_hour)
+        least = [self._least_s(units * n, rate) for n in (1, 2)]
+        counts, latencies = (units, units + 1, 2 * units + 1), (*least, self._alone_s())
+        costs = [usd, *(_rents(self.space, n) for n in counts[1:])]
+        costs = [np.where(np.isnan(c), n * sizes, c) for c, n in zip(costs, counts, strict=True)]
+        steps = tuple((c, e / SLACK) for c, e in zip(costs, latencies, strict=True))
+        return Bounded(units, usd, sizes * units, steps[0][1], steps, possible)
+
+    def _alone_s(self) -> Any:
+        """Return the least time of a request that has a replica for itself [s]."""
+        step = self.token * self.setting.habits.yielded
+        if self.demand.kind == "concurrency":
+            return np.maximum(self.first, self.steps * step)
+        return self.first + self.steps * step
+
+    def _least_s(self, units: Any, most: Any) -> Any:
+        """Return the least time of a request with so many replicas [s].
+
+        At a rate, those that decode follow from Little's law, from below; in flight, a request
+        stays as long as all in flight take at the highest rate.
+        """
+        each = self.demand.peak / units / self.setting.work.replicas
+        if self.demand.kind == "concurrency":
+            stay = np.maximum(each, 1.0) / np.maximum(most, 1e-12)
+            return np.where(most > 0, np.maximum(self._alone_s(), stay), self._alone_s())
+        context = self.demand.input_tokens + self.demand.output_tokens / 2
+        running = np.ones_like(each)
+        for _ in range(LITTLE_ROUNDS):
+            step = decode_parts(self.setting, sequences=running, context=context).total_s
+            running = np.clip(each * self.steps * step, 1, GRID[-1])
+        return self.first + self.steps * step
+
+    def _most(self, rows: Any, limits: Bounds) -> tuple[Any, Any]:
+        """Return requests in flight and requests a second of a data-parallel rank at most.
+
+        Between two places of the grid a step takes at least what it takes at the lower one, and a
+        prompt at least what it takes at the upper one. Beside those that decode, prompts of as
+        many as arrive meanwhile are in flight.
+        """
+        demand, setting = self.demand, _taken(self.setting, rows)
+        held, steps, first = self.held[rows], self.steps[rows], self.first[rows]
+        context = demand.input_tokens + demand.output_tokens / 2
+        most, rate = np.zeros_like(held), np.zeros_like(held)
+        cost, going = _cost(setting, demand, GRID[0]), held > 0
+        for at, upto in zip(GRID, (*GRID[1:], GRID[-1]), strict=True):
+            step = decode_parts(setting, sequences=at, context=context).total_s
+            if limits.tpot_s is not None and at > 1:  # fewer than one may decode at a time
+                slowest = (step + at * cost / steps) / setting.habits.yielded
+                going = going & (slowest <= limits.tpot_s * SLACK)
+            going = going & (at <= held)
+            if not going.any():
+                break
+            ahead, reached = _cost(setting, demand, upto), np.clip(held, 1, upto)
+            fastest = 1 / (steps * step / reached + np.minimum(cost, ahead))
+            rate = np.where(going, np.maximum(rate, fastest), rate)
+            reading = MOST_WAITING * rate * first
+            most = np.where(going, np.minimum(reached + reading, held), most)
+            cost = ahead
+        return most, rate
+
+
+def _taken(setting: Setting, rows: Any) -> Setting:
+    """Return some rows of columns."""
+    parts: Any = (type(part)(*(column[rows] for column in part)) for part in setting)
+    return Setting(*parts)
 
 
 def prompt_and_past(demand: Demand) -> tuple[float, float]:
@@ -137,44 +189,14 @@ def _held(space: Space, setting: Setting, demand: Demand) -> Any:
     return np.clip(held, 1, GRID[-1])
 
 
-def _most(setting: Setting, demand: Demand, limits: Bounds, held: Any) -> tuple[Any, Any]:
-    """Return requests at once and requests a second of a data-parallel rank at most.
-
-    Between two places of the grid a step takes at least what it takes at the lower one, and a
-    prompt at least what it takes at the upper one.
-    """
-    steps = np.maximum(demand.output_tokens - 1, 1e-3) / setting.habits.yielded
-    context = demand.input_tokens + demand.output_tokens / 2
-    most, rate = np.zeros_like(held), np.zeros_like(held)
-    cost = _cost(setting, demand, GRID[0])
-    going = held > 0
-    for at, upto in zip(GRID, (*GRID[1:], GRID[-1]), strict=True):
-        step = decode_parts(setting, sequences=at, context=context).total_s
-        if limits.tpot_s is not None:
-            prompts = (at - 1) * cost / (steps * step + cost)
-            slowest = step * (1 + prompts) / setting.habits.yielded
-            going = going & (slowest <= limits.tpot_s * SLACK)
-        going = going & (at <= held)
-        if not going.any():
-            break
-        ahead, reached = _cost(setting, demand, upto), np.clip(held, 1, upto)
-        fastest = 1 / (steps * step / reached + np.minimum(cost, ahead))
-        most = np.where(going, reached, most)
-        rate = np.where(going, np.maximum(rate, fastest), rate)
-        cost = ahead
-    return most, rate
-
-
 def _cost(setting: Setting, demand: Demand, running: float) -> Any:
-    """Return the least time that a prompt takes from decoding with up to `running` at once [s]."""
+    """Return the least time that a prompt takes from decoding where so many decode [s]."""
     prompt, past = prompt_and_past(demand)
-    steps = np.maximum(demand.output_tokens - 1, 1e-3) / setting.habits.yielded
-    read = prompt_s(
-        setting, running=running, input_tokens=prompt, output_tokens=demand.output_tokens, past=past
-    )
-    cost = prompt_cost_s(setting, read=read, fixed=fixed_s(setting), rounds=steps)
-    stall = 1 + (setting.costs.prefill_stall - 1) * running / (1 + running)
-    return cost * np.minimum(stall, 1)
+    others = np.where(setting.costs.prefill_stall >= 1, (running - 1) / running, 1.0)
+    return prompt_cost_s(
+        setting, running=running, others=others, input_tokens=prompt,
+        output_tokens=demand.output_tokens, past=past,
+    )  # fmt: skip
 
 
 def _sizes(space: Space, limits: Bounds) -> tuple[Any, Any]:

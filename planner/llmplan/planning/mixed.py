@@ -55,11 +55,13 @@ def mixed_parts(search: Search, demand: Demand, limits: Bounds) -> list[Part]:
 
 def _pick(search: Search, place: int, demand: Demand, limits: Bounds) -> _Pick | None:
     """Return the setup of one stock that serves most, with evidence where there is any."""
+    stock = search.space.stocks[place]
+    if stock.limit is None:
+        return None
     rows = [i for i, r in enumerate(search.space.rows) if r.stock == place]
     planned = [r for r in map(search.replica, rows) if r is not None]
     replicas = [r for r in map(search.started, planned) if r is not None]
-    stock = search.space.stocks[place]
-    if not replicas or stock.limit is None:
+    if not replicas:
         return None
     most = Crowd(replicas, demand, limits).most()[0]
     picks = [

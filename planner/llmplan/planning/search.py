@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from llmplan.planning.bounds import Bounded, bounds_of
+from llmplan.planning.bounds import Bounded, Bounder
 from llmplan.planning.serving import (
     Crowd,
     Latency,
@@ -100,6 +100,7 @@ class Search:
         self.space, self.prefer = space, prefer
         self.apart = prefer in ("cheapest", "quality") and any(s.offers for s in space.stocks)
         self._replicas: dict[int, Replica | None] = {}
+        self._bounds: Bounder | None = None
         self._started: dict[int, Replica | None] = {}
         self._poor = np.array([
             r.basis == "assumed" or bool(device_doubts(space, i)) for i, r in enumerate(space.rows)
@@ -123,7 +124,7 @@ class Search:
         """Return the best plans under these limits, or some where only their being there counts."""
         if not self.space.rows:
             return Result([], [], [], 0)
-        bounds = bounds_of(self.space, demand, limits)
+        bounds = self._bounder(demand).under(limits)
         keys = self._bound_keys(bounds)
         state = _State(self.apart)
         left = np.flatnonzero(bounds.possible)
@@ -141,6 +142,11 @@ class Search:
                 break
             left = left[state.may_win(left, keys, bounds)]
         return state.result(planned)
+
+    def _bounder(self, demand: Demand) -> Bounder:
+        if self._bounds is None or self._bounds.demand is not demand:
+            self._bounds = Bounder(self.space, demand)
+        return self._bounds
 
     def most(self, demand: Demand, limits: Bounds) -> float:
         """Return the most load that all devices serve, each stock with its best setup."""

@@ -198,8 +198,7 @@ class _Builder:
         return self._rates[key]
 
     def _habits_of(self, engine: Engine, request: Request) -> int:
-        eight_bits = request.kv.name.startswith("fp8")
-        key = (engine.name, request.gpu.id, format_class(request.weights), eight_bits,
+        key = (engine.name, request.gpu.id, format_class(request.weights), request.kv.name,
                engine.name == "transformers" and request.weights.is_quantized)  # fmt: skip
         if key not in self._habits:
             s = setting_of(
