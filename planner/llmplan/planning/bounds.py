@@ -14,7 +14,7 @@ import numpy as np
 from llmplan.planning.space import LEAST_WEIGHTS, Space, stage_bytes
 from llmplan.planning.stock import most_units, rent_column
 from llmplan.specs.plan import Bounds, Demand
-from llmplan.speed.serving import prompt_cost_s
+from llmplan.speed.serving import fixed_s, prompt_cost_s, prompt_s
 from llmplan.speed.step import decode_parts, prefill_s
 from llmplan.speed.work import Costs, Habits, Rates, Setting, Work
 
@@ -22,13 +22,10 @@ GRID = tuple(2.0**i for i in range(13))
 """Sequences that decode at once at which steps are looked at: 1 to 4,096."""
 
 SLACK = 1.02
-"""How far the fixed point of ten halvings may be from its end: 2^-10, with room."""
+"""How far the exact figures may be from the steady state that the bounds hold for, with room."""
 
 LITTLE_ROUNDS = 3
 """Rounds of Little's law; each starts from a bound and gives a better one."""
-
-MOST_WAITING = 34.0
-"""Times its own reading that a prompt waits at most: the formula caps utilisation at 0.97."""
 
 LEAST_CACHE = 0.7
 """The same of the cache of a request: padding, paging and uneven stages only add to it."""
@@ -80,13 +77,8 @@ class Bounder:
         self.steps = np.maximum(demand.output_tokens - 1, 1e-3) / habits.yielded
         self.first = read + costs.request_s
         self.token = step / habits.yielded
-        if demand.kind == "concurrency":  # of a closed loop of one, as its fixed point has it
-            chunks = np.maximum(prompt / habits.chunk_tokens, 1)
-            waits = (costs.admission_steps + habits.waits) * chunks * step
-            whole = self.steps * step + _cost(self.setting, demand, 1.0)
-            left = np.maximum(1 - (self.first + waits) / whole, 0.01)
-            self.token = np.minimum(self.token, left * whole / max(demand.output_tokens - 1, 1e-3))
         self.held = _held(space, self.setting, demand)
+        self.cost = _least_cost(self.setting, demand, self.held)
 
     def under(self, limits: Bounds) -> Bounded:
         """Return for each row the fewest replicas and the least cost and latency it may need."""
@@ -115,10 +107,7 @@ class Bounder:
 
     def _alone_s(self) -> Any:
         """Return the least time of a request that has a replica for itself [s]."""
-        step = self.token * self.setting.habits.yielded
-        if self.demand.kind == "concurrency":
-            return np.maximum(self.first, self.steps * step)
-        return self.first + self.steps * step
+        return self.first + self.steps * self.token * self.setting.habits.yielded
 
     def _least_s(self, units: Any, most: Any) -> Any:
         """Return the least time of a request with so many replicas [s].
@@ -140,30 +129,40 @@ class Bounder:
     def _most(self, rows: Any, limits: Bounds) -> tuple[Any, Any]:
         """Return requests in flight and requests a second of a data-parallel rank at most.
 
-        Between two places of the grid a step takes at least what it takes at the lower one, and a
-        prompt at least what it takes at the upper one. Beside those that decode, prompts of as
-        many as arrive meanwhile are in flight.
+        Between two places of the grid a step takes at least what it takes at the lower one; a
+        token takes longer by the prompts of the others. By Little's law those in flight are at most
+        the rate times the longest stay that the limits allow.
         """
         demand, setting = self.demand, _taken(self.setting, rows)
-        held, steps, first = self.held[rows], self.steps[rows], self.first[rows]
+        held, steps, cost = self.held[rows], self.steps[rows], self.cost[rows]
         context = demand.input_tokens + demand.output_tokens / 2
-        most, rate = np.zeros_like(held), np.zeros_like(held)
-        cost, going = _cost(setting, demand, GRID[0]), held > 0
+        rate, going = np.zeros_like(held), held > 0
         for at, upto in zip(GRID, (*GRID[1:], GRID[-1]), strict=True):
             step = decode_parts(setting, sequences=at, context=context).total_s
-            if limits.tpot_s is not None and at > 1:  # fewer than one may decode at a time
-                slowest = (step + at * cost / steps) / setting.habits.yielded
+            if limits.tpot_s is not None:
+                prompts = (at - 1) * cost / (steps * step + cost)
+                slowest = step * (1 + prompts) / setting.habits.yielded
                 going = going & (slowest <= limits.tpot_s * SLACK)
             going = going & (at <= held)
             if not going.any():
                 break
-            ahead, reached = _cost(setting, demand, upto), np.clip(held, 1, upto)
-            fastest = 1 / (steps * step / reached + np.minimum(cost, ahead))
+            fastest = 1 / (steps * step / np.clip(held, 1, upto) + cost)
             rate = np.where(going, np.maximum(rate, fastest), rate)
-            reading = MOST_WAITING * rate * first
-            most = np.where(going, np.minimum(reached + reading, held), most)
-            cost = ahead
-        return most, rate
+        if limits.tpot_s is None:
+            return np.where(rate > 0, held, 0.0), rate
+        return np.minimum(held, rate * self._longest_s(rows, limits.tpot_s * SLACK)), rate
+
+    def _longest_s(self, rows: Any, tpot_s: float) -> Any:
+        """Return the longest stay of a request whose tokens take no longer than that [s].
+
+        Prompts wait for those before them as much as steps are stretched by these.
+        """
+        setting, token = _taken(self.setting, rows), self.token[rows]
+        costs, habits = setting.costs, setting.habits
+        prompt, _ = prompt_and_past(self.demand)
+        waits = (costs.admission_steps + habits.waits) * np.maximum(prompt / habits.chunk_tokens, 1)
+        first = self.first[rows] * tpot_s / token + waits * tpot_s * habits.yielded
+        return first + max(self.demand.output_tokens - 1, 1e-3) * tpot_s
 
 
 def _taken(setting: Setting, rows: Any) -> Setting:
@@ -189,14 +188,15 @@ def _held(space: Space, setting: Setting, demand: Demand) -> Any:
     return np.clip(held, 1, GRID[-1])
 
 
-def _cost(setting: Setting, demand: Demand, running: float) -> Any:
-    """Return the least time that a prompt takes from decoding where so many decode [s]."""
+def _least_cost(setting: Setting, demand: Demand, held: Any) -> Any:
+    """Return the least time that a prompt takes from decoding, however many decode [s]."""
     prompt, past = prompt_and_past(demand)
-    others = np.where(setting.costs.prefill_stall >= 1, (running - 1) / running, 1.0)
-    return prompt_cost_s(
-        setting, running=running, others=others, input_tokens=prompt,
-        output_tokens=demand.output_tokens, past=past,
-    )  # fmt: skip
+    steps = np.maximum(demand.output_tokens - 1, 1e-3) / setting.habits.yielded
+    read = prompt_s(
+        setting, running=held, input_tokens=prompt, output_tokens=demand.output_tokens, past=past
+    )
+    cost = prompt_cost_s(setting, read=read, fixed=fixed_s(setting), rounds=steps)
+    return cost * np.minimum(setting.costs.prefill_stall, 1)
 
 
 def _sizes(space: Space, limits: Bounds) -> tuple[Any, Any]:
