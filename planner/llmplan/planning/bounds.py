@@ -14,7 +14,7 @@ import numpy as np
 from llmplan.planning.space import LEAST_WEIGHTS, Space, stage_bytes
 from llmplan.planning.stock import most_units, rent_column
 from llmplan.specs.plan import Bounds, Demand
-from llmplan.speed.serving import prompt_cost_s
+from llmplan.speed.serving import fixed_s, prompt_cost_s, prompt_s
 from llmplan.speed.step import decode_parts, prefill_s
 from llmplan.speed.work import Costs, Habits, Rates, Setting, Work
 
@@ -22,13 +22,13 @@ GRID = tuple(2.0**i for i in range(13))
 """Sequences that decode at once at which steps are looked at: 1 to 4,096."""
 
 SLACK = 1.02
-"""How far the fixed point of ten halvings may be from its end: 2^-10, with room."""
+"""How far the number that decode may be from its end: ten halvings of four decades, with room."""
 
 LITTLE_ROUNDS = 3
 """Rounds of Little's law; each starts from a bound and gives a better one."""
 
-MOST_WAITING = 34.0
-"""Times its own reading that a prompt waits at most: the formula caps utilisation at 0.97."""
+LEAST_PROMPT = 0.2
+"""Share of its own time that a prompt takes from decoding at least (speed/serving.py)."""
 
 LEAST_CACHE = 0.7
 """The same of the cache of a request: padding, paging and uneven stages only add to it."""
@@ -73,19 +73,12 @@ class Bounder:
         self.space, self.demand = space, demand
         self.setting = setting_of_rows(space)
         prompt, past = prompt_and_past(demand)
-        read = prefill_s(self.setting, prompts=1.0, tokens=prompt, past=past)
+        self.alone = prefill_s(self.setting, prompts=1.0, tokens=prompt, past=past)
         context = demand.input_tokens + demand.output_tokens / 2
         step = decode_parts(self.setting, sequences=1.0, context=context).total_s
-        costs, habits = self.setting.costs, self.setting.habits
-        self.steps = np.maximum(demand.output_tokens - 1, 1e-3) / habits.yielded
-        self.first = read + costs.request_s
-        self.token = step / habits.yielded
-        if demand.kind == "concurrency":  # of a closed loop of one, as its fixed point has it
-            chunks = np.maximum(prompt / habits.chunk_tokens, 1)
-            waits = (costs.admission_steps + habits.waits) * chunks * step
-            whole = self.steps * step + _cost(self.setting, demand, 1.0)
-            left = np.maximum(1 - (self.first + waits) / whole, 0.01)
-            self.token = np.minimum(self.token, left * whole / max(demand.output_tokens - 1, 1e-3))
+        self.steps = np.maximum(demand.output_tokens - 1, 1e-3) / self.setting.habits.yielded
+        self.first = self.alone + self.setting.costs.request_s
+        self.token = step / self.setting.habits.yielded
         self.held = _held(space, self.setting, demand)
 
     def under(self, limits: Bounds) -> Bounded:
@@ -115,22 +108,24 @@ class Bounder:
 
     def _alone_s(self) -> Any:
         """Return the least time of a request that has a replica for itself [s]."""
-        step = self.token * self.setting.habits.yielded
-        if self.demand.kind == "concurrency":
-            return np.maximum(self.first, self.steps * step)
-        return self.first + self.steps * step
+        return self.first + max(self.demand.output_tokens - 1, 0) * self.token
 
     def _least_s(self, units: Any, most: Any) -> Any:
         """Return the least time of a request with so many replicas [s].
 
         At a rate, those that decode follow from Little's law, from below; in flight, a request
-        stays as long as all in flight take at the highest rate.
+        stays as long as all in flight take at the highest rate, or all of them decode.
         """
         each = self.demand.peak / units / self.setting.work.replicas
-        if self.demand.kind == "concurrency":
-            stay = np.maximum(each, 1.0) / np.maximum(most, 1e-12)
-            return np.where(most > 0, np.maximum(self._alone_s(), stay), self._alone_s())
         context = self.demand.input_tokens + self.demand.output_tokens / 2
+        if self.demand.kind == "concurrency":
+            each = np.maximum(each, 1.0)
+            stay = np.where(most > 0, each / np.maximum(most, 1e-12), np.inf)
+            step = decode_parts(self.setting, sequences=each, context=context).total_s
+            least = LEAST_PROMPT * np.minimum(self.setting.costs.prefill_stall, 1.0)
+            whole, cost = self.steps * step, least * self._read(self.setting, self.held)
+            slowed = whole * (whole + each * cost) / (whole + cost)
+            return np.maximum(self._alone_s(), np.minimum(stay, self.first + slowed))
         running = np.ones_like(each)
         for _ in range(LITTLE_ROUNDS):
             step = decode_parts(self.setting, sequences=running, context=context).total_s
@@ -140,30 +135,49 @@ class Bounder:
     def _most(self, rows: Any, limits: Bounds) -> tuple[Any, Any]:
         """Return requests in flight and requests a second of a data-parallel rank at most.
 
-        Between two places of the grid a step takes at least what it takes at the lower one, and a
-        prompt at least what it takes at the upper one. Beside those that decode, prompts of as
-        many as arrive meanwhile are in flight.
+        Between two places of the grid a step takes at least what it takes at the lower one, a
+        prompt what it takes where all that is held is read together. With B decoding, arrivals at a
+        rate make ``X = 1 / (S / B + others x prompt)``, a closed loop less, S being the steps of a
+        request, and ``B (1 + alone / S + waits / steps)`` are in flight, beside the engine's own
+        time. No more is served than with all decoding.
         """
-        demand, setting = self.demand, _taken(self.setting, rows)
-        held, steps, first = self.held[rows], self.steps[rows], self.first[rows]
-        context = demand.input_tokens + demand.output_tokens / 2
-        most, rate = np.zeros_like(held), np.zeros_like(held)
-        cost, going = _cost(setting, demand, GRID[0]), held > 0
+        setting = _taken(self.setting, rows)
+        held, steps, alone = self.held[rows], self.steps[rows], self.alone[rows]
+        read, fixed = self._read(setting, held), fixed_s(setting)
+        costs, habits = setting.costs, setting.habits
+        waits = costs.admission_steps + habits.waits
+        waits = waits * np.maximum(prompt_and_past(self.demand)[0] / habits.chunk_tokens, 1)
+        context = self.demand.input_tokens + self.demand.output_tokens / 2
+        most, rate, full = np.zeros_like(held), np.zeros_like(held), np.zeros_like(held)
+        going = held > 0
         for at, upto in zip(GRID, (*GRID[1:], GRID[-1]), strict=True):
-            step = decode_parts(setting, sequences=at, context=context).total_s
-            if limits.tpot_s is not None and at > 1:  # fewer than one may decode at a time
-                slowest = (step + at * cost / steps) / setting.habits.yielded
-                going = going & (slowest <= limits.tpot_s * SLACK)
-            going = going & (at <= held)
-            if not going.any():
+            inside = at <= held
+            if not inside.any():
                 break
-            ahead, reached = _cost(setting, demand, upto), np.clip(held, 1, upto)
-            fastest = 1 / (steps * step / reached + np.minimum(cost, ahead))
-            rate = np.where(going, np.maximum(rate, fastest), rate)
-            reading = MOST_WAITING * rate * first
-            most = np.where(going, np.minimum(reached + reading, held), most)
-            cost = ahead
-        return most, rate
+            step = decode_parts(setting, sequences=at, context=context).total_s
+            whole = steps * step
+            cost = prompt_cost_s(setting, read=read, fixed=fixed, rounds=steps / at)
+            fewest = at / (1 + at) if at > 1 else 0.0  # fewer than one may decode at a time
+            share = np.where(costs.prefill_stall >= 1, fewest, upto / (1 + upto))
+            cost = cost * (1 + (costs.prefill_stall - 1) * share)
+            if limits.tpot_s is not None:
+                slowest = step * (whole + at * cost) / (whole + cost) / habits.yielded
+                going = going & (slowest <= limits.tpot_s * SLACK)
+            now = going & inside
+            reached = np.clip(held, 1, upto)
+            fastest = 1 / (whole / reached + cost * (at - 1) / at)
+            full = np.where(inside, np.maximum(full, 1 / (whole / reached + cost)), full)
+            rate = np.where(now, np.maximum(rate, fastest), rate)
+            flying = reached * (1 + alone / whole + waits / steps) + rate * costs.request_s
+            most = np.where(now, np.minimum(np.maximum(flying, most), held), most)
+        return most, np.minimum(rate, full)
+
+    def _read(self, setting: Setting, held: Any) -> Any:
+        prompt, past = prompt_and_past(self.demand)
+        return prompt_s(
+            setting, running=held, input_tokens=prompt, output_tokens=self.demand.output_tokens,
+            past=past,
+        )  # fmt: skip
 
 
 def _taken(setting: Setting, rows: Any) -> Setting:
@@ -187,16 +201,6 @@ def _held(space: Space, setting: Setting, demand: Demand) -> Any:
     one = w.token_bytes * tokens + w.window_bytes * np.minimum(tokens, w.window)
     held = free / np.maximum(LEAST_CACHE * one / w.stages, 1.0)
     return np.clip(held, 1, GRID[-1])
-
-
-def _cost(setting: Setting, demand: Demand, running: float) -> Any:
-    """Return the least time that a prompt takes from decoding where so many decode [s]."""
-    prompt, past = prompt_and_past(demand)
-    others = np.where(setting.costs.prefill_stall >= 1, (running - 1) / running, 1.0)
-    return prompt_cost_s(
-        setting, running=running, others=others, input_tokens=prompt,
-        output_tokens=demand.output_tokens, past=past,
-    )  # fmt: skip
 
 
 def _sizes(space: Space, limits: Bounds) -> tuple[Any, Any]:

@@ -133,7 +133,9 @@ def serve(
     tpot = found.step / (1 - found.busy) / h.yielded
     queue = larger(in_flight - held, 0) / found.rate
     wave = at_once * c.first_wave * (most - 1) * found.cost
-    ttft = found.first + chosen(opened, 0 * found.first, wave + queue)
+    # where prompts cost others more than themselves, all in flight may not fill the server's time
+    short = larger(most / found.rate - found.first - tokens * tpot, 0)
+    ttft = found.first + chosen(opened, 0 * found.first, short + wave + queue)
     rate = chosen(opened, found.rate, in_flight / (ttft + tokens * tpot))
     return Served(ttft, tpot, rate, limit, found.step / h.yielded)
 
