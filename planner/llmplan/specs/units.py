@@ -89,3 +89,23 @@ def count_text(count: int) -> str:
     if count >= 10**9:
         return f"{count / 10**9:.1f}B"
     return f"{count / 10**6:.0f}M"
+
+
+_SECONDS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
+MAX_SECONDS = 1e6
+
+
+def parse_seconds(text: str | float) -> float:
+    """Return seconds from `0.5`, `0.5s` or `500ms`.
+
+    >>> parse_seconds("500ms"), parse_seconds(2), parse_seconds("1.5 s")
+    (0.5, 2.0, 1.5)
+    """
+    shown = str(text)
+    match = _NUMBER.fullmatch(shown[:40]) if len(shown) <= 40 else None
+    if match is None or match.group(2).lower() not in _SECONDS:
+        raise InputError(f"{shown[:40]!r} is not a time.", "Write it as 500ms or 0.5s.")
+    value = float(match.group(1)) * _SECONDS[match.group(2).lower()]
+    if not 0 < value <= MAX_SECONDS:
+        raise InputError(f"{shown[:40]!r} is out of range.", "Write it as 500ms or 0.5s.")
+    return value
