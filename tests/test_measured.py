@@ -198,5 +198,4 @@ def test_add_then_validate(cli: Cli, tmp_path: Path) -> None:
     assert all(keys <= r.keys() for r in rows)
     weights = next(r for r in rows if r["test"] == "weights")
     assert abs(weights["error"]) < 0.01
-    assert cli("validate", "--kind", "speed").returncode == 2
     assert cli("validate", "--measurements", str(tmp_path / "no.jsonl")).returncode == 2

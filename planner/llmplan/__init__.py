@@ -5,8 +5,8 @@
     >>> answer.requested.fits, round(answer.requested.memory_per_gpu.weights_bytes / 2**30, 1)
     (False, 87.0)
 
-`load_model` and `load_gpu` take the names and paths of the command line; `fit`, `estimate` and
-`deploy` take those records or the names themselves.
+`load_model` and `load_gpu` take the names and paths of the command line; `fit`, `estimate`,
+`plan` and `deploy` take those records or the names themselves.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from llmplan.deployment.run import Artefacts
     from llmplan.specs.hardware import Accelerator
     from llmplan.specs.model import Model
+    from llmplan.specs.plan import PlanAnswer
     from llmplan.specs.setup import Answer, Setup
 
-__all__ = ["__version__", "deploy", "estimate", "fit", "load_gpu", "load_model"]
+__all__ = ["__version__", "deploy", "estimate", "fit", "load_gpu", "load_model", "plan"]
 
 
 def load_model(name: str, *, offline: bool = False) -> Model:
@@ -168,3 +169,44 @@ def deploy(
         autoscaler=autoscaler,
     )
     return artefacts_of(to, d)
+
+
+def plan(model: Model | str, gpu: Accelerator | str | list[str] | None = None,
+         **options: Any) -> PlanAnswer:  # fmt: skip
+    """Return which hardware, how many and which setup meet a load within limits, best first.
+
+    Parameters
+    ----------
+    model
+        A record or a name, as for `load_model`
+    gpu
+        Devices that may be used: a record, a name, or several (`rtx-3090*2,rtx-4090*1`: devices of
+        your own by number); all of the catalogue where it is left out
+    options
+        rate_per_s, or concurrency, or users with requests_per_user (an hour); input_tokens,
+        output_tokens, profile (chat, code, rag, agents, batch) or trace (a file); context_tokens,
+        prefix_hit_rate, headroom; limits ttft_s, tpot_s, percentile (mean, p50, p90, p95, p99),
+        budget [USD/hour], max_gpus; prefer (cheapest, fastest, fewest, quality); provider, region,
+        engine, weight_format, kv_format, license (each one or several), commercial;
+        api_price (USD per million input and output tokens); explain;
+        `set` gives facts for this run; `offline` keeps off the network
+
+    Raises InputError for what is wrong with the request; "nothing meets it" is an answer.
+
+    """
+    from llmplan.catalog.planning import asked_plan
+    from llmplan.catalog.speed_table import open_speed_table
+    from llmplan.planning.plan import plan_answer
+    from llmplan.planning.wanted import make_wanted
+
+    a = asked_plan(model, gpu, options)
+    wanted = make_wanted(**a.options)
+    return plan_answer(
+        a.model,
+        a.stocks,
+        wanted,
+        open_speed_table(),
+        trace=a.trace,
+        said=a.warnings,
+        name=model if isinstance(model, str) else None,
+    )

@@ -20,6 +20,7 @@ from llmplan.catalog.files import read_kind
 from llmplan.measured import conformal, fitting
 from llmplan.measured.rows import speed_rows
 from llmplan.measured.speed import QUANTITIES, Lowered, lowered_rows
+from llmplan.planning.intervals import REGIMES, band_key, regime_of
 from llmplan.specs.speed import SpeedTable, speed_table
 
 COMMAND = "python tests/tools/fit_speed.py"
@@ -94,35 +95,42 @@ def _write_coefficients(fit: fitting.Fit, values: Any, lowered: list[Lowered]) -
 
 
 def _write_bands(problem: fitting.Problem, left: dict[str, fitting.LeftOut]) -> None:
-    """Write the bands by quantity and basis, and print how often they hold."""
-    engines = np.array([problem.lowered[i].row.engine for i in problem.test_row])
-    quantiles: dict[str, Any] = {}
-    counts: dict[str, Any] = {}
-    for number, name in enumerate(QUANTITIES):
-        mine = problem.test_quantity == number
-        found, rows = {}, {}
-        for by, fits in left.items():
-            errors, own = (problem.observed - fits.logs)[mine], engines[mine]
-            bands = conformal.bands_of(errors, own)
-            folds = fitting.folds_of(problem, *FOLDS[by])[mine]
-            _print_held(f"{name:24} {by:7}", errors, own, bands, folds)
-            for engine, (low, high) in bands.items():
-                basis = SEEN_AS[by]
-                key = basis if engine == conformal.ALL else f"{engine}|{basis}"
-                found[key] = [round(low, 4), round(high, 4)]
-                names = conformal.pools(own)
-                rows[key] = int(len(own) if engine == conformal.ALL else (names == engine).sum())
-        found["assumed"] = [round(UNSEEN_WIDTH * x, 4) for x in found["transferred"]]
-        quantiles[name], counts[name] = found, rows
-    _write("bands", {"confidence": 0.8, "quantiles": quantiles, "rows": counts})
+    """Write the bands by quantity, engine, regime and basis, and print how often they hold."""
+    tests = [problem.lowered[i] for i in problem.test_row]
+    engines = np.array([x.row.engine for x in tests])
+    regimes = np.array([regime_of(x.load) for x in tests])
+    keys = [band_key(QUANTITIES[q]) for q in problem.test_quantity]
+    names, signs = np.array([k[0] for k in keys]), np.array([-1 if k[1] else 1 for k in keys])
+    quantiles: dict[str, Any] = defaultdict(dict)
+    counts: dict[str, Any] = defaultdict(dict)
+    for by, fits in left.items():
+        errors = signs * (problem.observed - fits.logs)
+        folds = fitting.folds_of(problem, *FOLDS[by])
+        for name in dict.fromkeys(map(str, names)):
+            for regime in REGIMES:
+                mine = (names == name) & (regimes == regime)
+                if not mine.any():
+                    continue
+                bands = conformal.bands_of(errors[mine], engines[mine])
+                _print_held(f"{name:20} {regime:6} {by:6}", errors[mine], engines[mine], bands,
+                            folds[mine])  # fmt: skip
+                pools = conformal.pools(engines[mine])
+                for engine, (low, high) in bands.items():
+                    key = f"{engine}|{regime}|{SEEN_AS[by]}"
+                    quantiles[name][key] = [round(low, 4), round(high, 4)]
+                    own = len(pools) if engine == conformal.ALL else (pools == engine).sum()
+                    counts[name][key] = int(own)
+                if SEEN_AS[by] == "transferred":
+                    wide = [round(UNSEEN_WIDTH * x, 4) for x in bands[conformal.ALL]]
+                    quantiles[name][f"all|{regime}|assumed"] = wide
+    _write("bands", {"confidence": 0.8, "quantiles": dict(quantiles), "rows": dict(counts)})
 
 
 def _print_held(what: str, errors: Any, engines: Any, bands: Any, folds: Any) -> None:
     inside = conformal.held(errors, engines, bands)
     across = conformal.held_across(errors, engines, folds)
-    least = ", ".join(f"{e} {share:.0%}" for share, e in conformal.least_held(inside, engines)[:1])
-    print(f"{what} held {inside.mean():.1%}, across folds {across.mean():.1%}, "
-          f"width x{conformal.width(engines, bands):.2f}; least: {least}")  # fmt: skip
+    print(f"{what} {len(errors):5d}: held {inside.mean():.1%}, by bands of other folds "
+          f"{across.mean():.1%}, width x{conformal.width(engines, bands):.2f}")  # fmt: skip
 
 
 def _write(id: str, parts: dict[str, Any]) -> None:

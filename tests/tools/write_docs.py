@@ -143,6 +143,32 @@ def _engines() -> list[str]:
     return rows
 
 
+_SPEED = re.compile(r"(<!-- speed by (\w+) -->\n).*?(<!-- /speed -->)", re.DOTALL)
+SPEED_PAGES = ("README.md", "docs/speed.md", "docs/speed/scores.md")
+LEAST = 20
+"""Results below which a group other than a quantity is left to `llmplan validate`."""
+
+
+def speed_pages() -> dict[str, str]:
+    """Return the pages with scores of speed, with the scores of today."""
+    from llmplan.catalog.speed_table import open_speed_table
+    from llmplan.measured.rows import own_measurements, speed_rows
+    from llmplan.measured.speed_scores import speed_scores
+    from llmplan.measured.speed_summary import speed_summaries
+    from llmplan.render.scores import speed_scores_table
+
+    rows = speed_rows([own_measurements("speed")])
+    scores = list(speed_scores(rows, open_speed_table()))
+
+    def table(match: re.Match[str]) -> str:
+        least = 1 if match[2] == "test" else LEAST
+        found = [s for s in speed_summaries(scores, match[2]) if s.rows >= least]
+        return f"{match[1]}\n{speed_scores_table(found, markdown=True)}\n\n{match[3]}"
+
+    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in SPEED_PAGES}
+    return {name: _SPEED.sub(table, text) for name, text in texts.items()}
+
+
 SCREEN = ("fit", "mixtral-8x7b", "--gpu", "a100-40g")
 """The command whose screen the README shows."""
 
@@ -167,6 +193,8 @@ if __name__ == "__main__":
     for path in pages_of_deploy():
         path.write_text(shown(path.read_text(encoding="utf-8")), encoding="utf-8")
     (ROOT / "docs/commands.md").write_text(reference(), encoding="utf-8")
+    for name, text in speed_pages().items():
+        (ROOT / name).write_text(text, encoding="utf-8")
     front = ROOT / "README.md"
     front.write_text(readme(front.read_text(encoding="utf-8")), encoding="utf-8")
     for path in sorted((ROOT / "docs/memory").glob("*.md")):

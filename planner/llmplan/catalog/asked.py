@@ -32,7 +32,7 @@ class Asked(NamedTuple):
 def asked(model: Model | str, gpu: Accelerator | str, options: Mapping[str, Any]) -> Asked:
     """Return what a request names, with what `set`, `host_ram` and `host_bandwidth` say of it."""
     rest = {k: v for k, v in options.items() if v is not None}
-    given, offline = _given(rest.pop("set", ())), bool(rest.pop("offline", False))
+    given, offline = given_facts(rest.pop("set", ())), bool(rest.pop("offline", False))
     host = rest.pop("host_ram", None), rest.pop("host_bandwidth", None)
     if "engine" in rest:
         from llmplan.catalog.serving import refuse_unplannable
@@ -41,9 +41,9 @@ def asked(model: Model | str, gpu: Accelerator | str, options: Mapping[str, Any]
     notes: list[str] = []
     price = None
     if isinstance(model, str):
-        model = _model(model, rest, notes, offline=offline)
+        model = named_model(model, rest, notes, offline=offline)
     if isinstance(rest.get("draft"), str):
-        rest["draft"] = _model(rest["draft"], {}, notes, offline=offline)
+        rest["draft"] = named_model(rest["draft"], {}, notes, offline=offline)
     if isinstance(gpu, str):
         gpu, price = _gpu(gpu, rest, notes)
     _check_types(model, gpu)
@@ -65,7 +65,8 @@ def asked(model: Model | str, gpu: Accelerator | str, options: Mapping[str, Any]
     return Asked(model, gpu, price, rest, tuple(said))
 
 
-def _given(value: Any) -> list[str]:
+def given_facts(value: Any) -> list[str]:
+    """Return the facts of `set`, a list or a mapping, as fact=value."""
     if isinstance(value, Mapping):
         return [f"{k}={v}" for k, v in value.items()]
     if isinstance(value, str) or not isinstance(value, Iterable):
@@ -73,7 +74,8 @@ def _given(value: Any) -> list[str]:
     return [str(v) for v in value]
 
 
-def _model(name: str, options: dict[str, Any], notes: list[str], *, offline: bool) -> Model:
+def named_model(name: str, options: dict[str, Any], notes: list[str], *, offline: bool) -> Model:
+    """Return a model by name; a note and the format it implies go into `notes` and `options`."""
     from llmplan.catalog.resolve import find_model
 
     found = find_model(name, offline=offline)

@@ -16,6 +16,7 @@ from llmplan.version import __version__
 
 COMMANDS = {
     "fit": "Does it run on this hardware, with how much room, and which setups are best there?",
+    "plan": "Which hardware, how many, which setup meets a load within limits at the least cost?",
     "models": "What models are known; `models show ID` gives every fact and its source.",
     "gpus": "What devices are known; `gpus show ID` gives every fact and its source.",
     "deploy": "The files or the command that start a setup: docker, Kubernetes, systemd ...",

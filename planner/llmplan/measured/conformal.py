@@ -1,8 +1,8 @@
 """80 % bands from the errors of left-out results, and how often they hold; needs NumPy.
 
 Split-conformal: the 10th and 90th percentile of log(observed / predicted) over results that the
-fit did not see. An engine with enough results has its own, drawn to those of all engines; the
-others have one together.
+fit did not see, of one regime. An engine with enough results has its own, drawn to those of all
+engines; the others have one together.
 """
 
 from __future__ import annotations
@@ -69,13 +69,3 @@ def held_across(errors: Any, engines: Any, folds: Any) -> Any:
         bands = bands_of(errors[~mine], engines[~mine])
         found[mine] = held(errors[mine], engines[mine], bands)
     return found
-
-
-def least_held(inside: Any, engines: Any) -> list[tuple[float, str]]:
-    """Return the share of results held by engine, of those with enough, the least first."""
-    shares = [
-        (float(inside[engines == e].mean()), str(e))
-        for e in sorted(set(engines))
-        if (engines == e).sum() >= ENOUGH
-    ]
-    return sorted(shares)

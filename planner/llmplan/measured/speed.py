@@ -153,6 +153,7 @@ def _load(row: SpeedRow, run: RunSettings, held: float) -> Load:
         rate_per_s=rate,
         held=held,
         batch_ends=float(offline),
+        at_once=1.0,
     )
 
 

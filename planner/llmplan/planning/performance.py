@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import exp
 from typing import Any
 
 from llmplan.engines.base import Engine, Plan, Request
@@ -11,6 +10,7 @@ from llmplan.engines.speed_labels import device_class
 from llmplan.engines.speed_load import load_of
 from llmplan.engines.speed_setting import setting_of
 from llmplan.errors import InputError
+from llmplan.planning.intervals import interval, regime_of
 from llmplan.specs.number import Number, chosen, larger, smaller, some
 from llmplan.specs.setup import Band, Performance, Warning_
 from llmplan.specs.speed import SpeedTable
@@ -38,7 +38,8 @@ def performance_of(
     try:
         setting, load = speed_setting(engine, request, plan, table)
     except (NoSpeed, InputError) as e:
-        return Performance(), (Warning_("speed_unknown", f"No speed is predicted: {e}"),)
+        why = e.one_line() if isinstance(e, InputError) else str(e)
+        return Performance(), (Warning_("speed_unknown", f"No speed is predicted: {why}"),)
     figures = _figures(request, setting, load)
     basis = basis_of(request, engine, table)
     bands = _bands(request, engine, table, figures, setting, load, basis)
@@ -109,10 +110,10 @@ def _bands(
     load: Load, basis: str,
 ) -> dict[str, Band]:  # fmt: skip
     least, most = spread(lambda other: _figures(request, setting, other), figures, load)
-    bands = {}
+    bands, regime = {}, regime_of(load)
     for name in SHOWN:
         value = float(getattr(figures, name))
-        low, high = interval(table, name, engine.name, basis)
+        low, high = interval(table, name, engine.name, basis, regime)
         ends = float(getattr(least, name)) * low, float(getattr(most, name)) * high
         bands[name] = Band(value, *ends, CONFIDENCE, basis)
     return bands
@@ -143,19 +144,6 @@ def _where(
 
 
 CONFIDENCE = 0.8
-UNSEEN = (0.5, 2.0)
-"""Factors of a band where no residuals are on record (assumed)."""
-
-
-def interval(table: SpeedTable, quantity: str, engine: str, basis: str) -> tuple[float, float]:
-    """Return the factors of the 80 % interval of a quantity, at most and at least 1."""
-    if table.bands is None:
-        return UNSEEN
-    rows = table.bands.quantiles.get(quantity, {})
-    found = rows.get(f"{engine}|{basis}") or rows.get(f"few|{basis}") or rows.get(basis)
-    if found is None:
-        return UNSEEN
-    return min(1.0, exp(found[0])), max(1.0, exp(found[1]))
 
 
 def _inverted(band: Band) -> Band:

@@ -56,7 +56,7 @@ def _price(setup: Setup) -> str:
 def _verdict(answer: Answer) -> list[str]:
     r = answer.requested
     what = f"{r.weight_format} with {r.engine} {r.engine_version} on {r.gpus} x {r.gpu}"
-    what += _split(r, " (", ")")
+    what += split_text(r, " (", ")")
     if not r.fits:
         lines = [f"{what} does not fit: {r.reason}"]
         if r.remedies:
@@ -76,7 +76,8 @@ def _verdict(answer: Answer) -> list[str]:
     return [x for x in (line, speed_line(r, answer.workload)) if x]
 
 
-def _split(s: Setup, before: str = "", after: str = "") -> str:
+def split_text(s: Setup, before: str = "", after: str = "") -> str:
+    """Return the split of a setup (`tp 2 x pp 2`), empty on one device."""
     parts = [f"{n} {getattr(s, n)}" for n in ("tp", "pp", "dp", "ep") if getattr(s, n) > 1]
     return f"{before}{' x '.join(parts)}{after}" if parts else ""
 
@@ -113,7 +114,7 @@ def _row(number: int, s: Setup) -> list[str]:
         str(number),
         s.engine,
         s.weight_format,
-        _split(s) or "1 device",
+        split_text(s) or "1 device",
         f"{s.requests_at_once:.1f}",
         tokens_text(s.max_context_tokens),
         duration(p.ttft_s.value) if p.ttft_s else "",
@@ -137,11 +138,12 @@ def _explanation(answer: Answer) -> list[str]:
         if setup.explanation and setup.explanation not in shown:
             shown.append(setup.explanation)
             lines.append(f"{setup.engine} {setup.weight_format}, memory and steps by term:")
-            lines += map(_term, setup.explanation)
+            lines += map(term_line, setup.explanation)
     return lines
 
 
-def _term(t: Term | StepTerm) -> str:
+def term_line(t: Term | StepTerm) -> str:
+    """Return one term of an explanation."""
     if isinstance(t, StepTerm):
         return step_line(t)
     return f"  {t.name}: {gib(t.value_bytes)} = {t.formula} [{t.basis}; {t.source}]"

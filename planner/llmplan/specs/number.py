@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from math import ceil
+from math import ceil, log
 from typing import Any
 
 Number = Any
@@ -44,6 +44,15 @@ def ceiling(a: Number) -> Number:
     (3, 3)
     """
     return ceil(a) if isinstance(a, (int, float)) else _numpy().ceil(a)
+
+
+def logarithm(a: Number) -> Number:
+    """Return the natural logarithm.
+
+    >>> logarithm(1)
+    0.0
+    """
+    return log(a) if isinstance(a, (int, float)) else _numpy().log(a)
 
 
 def chosen(condition: Any, yes: Number, no: Number) -> Number:

@@ -53,7 +53,7 @@ class Coefficients(Record):
 class Bands(Record):
     """80 % intervals: 10th and 90th percentile of log(observed / predicted) of left-out results.
 
-    By quantity, then by basis, and by engine and basis; `few` where an engine has few results.
+    By quantity, then by `engine|regime|basis`; `few` where an engine has few results, `all`.
     """
 
     id: str

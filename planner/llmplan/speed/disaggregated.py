@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmplan.specs.number import Number, chosen, larger, smaller
 from llmplan.speed.figures import SHORTEST_S, Figures, Load
-from llmplan.speed.serving import FULL
+from llmplan.speed.serving import FULL, ROUNDS
 from llmplan.speed.step import decode_parts, prefill_s
 from llmplan.speed.work import Setting
 
@@ -34,13 +34,18 @@ def _figures(setting: Setting, load: Load, readers: int, makers: int) -> Figures
     sent = (load.past_tokens + load.input_tokens) * w.token_bytes / r.host_link
     context = load.past_tokens + load.input_tokens + load.output_tokens / 2
     steps = larger(load.output_tokens - 1, 1e-3) / setting.habits.yielded
-    batch = larger(smaller(load.in_flight / makers, load.held), 1)
-    step = decode_parts(setting, sequences=batch, context=context).total_s
     read_rate = PREFILL_SHARE * readers / alone
-    make_rate = DECODE_SHARE * makers * batch / (steps * step)
-    looped = load.in_flight / (alone + sent + steps * step)
-    rate = smaller(smaller(read_rate, make_rate), looped)
-    rate = chosen(load.rate_per_s > 0, smaller(rate, larger(load.rate_per_s, SHORTEST_S)), rate)
+    most = larger(smaller(load.in_flight / makers, load.held), 1)
+    batch = most
+    for _ in range(ROUNDS):
+        step = decode_parts(setting, sequences=batch, context=context).total_s
+        make_rate = DECODE_SHARE * makers * batch / (steps * step)
+        looped = load.in_flight / (alone + sent + steps * step)
+        rate = smaller(smaller(read_rate, make_rate), looped)
+        asked = larger(load.rate_per_s, SHORTEST_S)
+        rate = chosen(load.rate_per_s > 0, smaller(rate, asked), rate)
+        decoding = larger(smaller(rate * steps * step / makers, most), 1)
+        batch = (batch + decoding) / 2
     busy = smaller(rate / read_rate, FULL)
     ttft = alone * (1 + busy / (1 - busy) / 2) + sent + c.request_s
     tpot = step / setting.habits.yielded

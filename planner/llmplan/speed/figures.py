@@ -16,7 +16,8 @@ class Load(NamedTuple):
     `past_tokens` are in the cache before the prompt. `in_flight` counts requests at once over all
     replicas; `rate_per_s` is above 0 where requests arrive at a rate. `held`: requests that the KV
     cache and the engine's own limit hold at once, a replica. `batch_ends`: 1 where all requests
-    are given at the start and the figure is over their whole time.
+    are given at the start and the figure is over their whole time. `at_once`: 1 where all in flight
+    start together, as benchmarks do, which their mean TTFT shows; 0 is the steady state.
     """
 
     input_tokens: Number
@@ -26,6 +27,7 @@ class Load(NamedTuple):
     rate_per_s: Number
     held: Number
     batch_ends: Number
+    at_once: Number = 0.0
 
 
 class Figures(NamedTuple):
@@ -59,6 +61,7 @@ def loop_figures(setting: Setting, load: Load) -> Figures:
         input_tokens=load.input_tokens,
         output_tokens=load.output_tokens,
         past=load.past_tokens,
+        at_once=load.at_once,
     )
     # a finite batch drains: its last requests run with fewer beside them
     drained = chosen(load.batch_ends > 0, setting.costs.drain, 1.0 + 0 * s.requests_per_s)

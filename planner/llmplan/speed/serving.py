@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from llmplan.specs.number import Number, chosen, larger, smaller
@@ -9,7 +10,10 @@ from llmplan.speed.step import decode_parts, overhead_s, prefill_s
 from llmplan.speed.work import Setting
 
 ROUNDS = 10
-"""Rounds of the fixed point; each halves the distance to it."""
+"""Rounds of halving: how many decode is found to a hundredth, and then between its ends."""
+
+SMALLEST = 1e-4
+"""Smallest share of the requests in flight that decode: prompts take nearly all the time."""
 
 FULL = 0.97
 """Utilisation beyond which a queue counts as full: waiting times have no steady state at 1."""
@@ -22,7 +26,6 @@ class Served(NamedTuple):
     tpot_s: Number
     requests_per_s: Number
     capacity_per_s: Number
-    running: Number
     gap_s: Number
 
 
@@ -44,65 +47,106 @@ def batch_s(
     return first, step, whole * sequences / running
 
 
-def prompt_cost_s(
+def fixed_s(setting: Setting) -> Number:
+    """Return what a step takes whatever its tokens: its weights are read, its kernels start [s]."""
+    w, r, c = setting.work, setting.rates, setting.costs
+    return (w.dense_bytes + w.head_bytes) / (r.bandwidth * c.memory) + overhead_s(setting)
+
+
+def prompt_s(
     setting: Setting, *, running: Number, input_tokens: Number, output_tokens: Number, past: Number
 ) -> Number:
-    """Return the server's time that one prompt takes from decoding [s].
+    """Return the time of one prompt where `running` sequences decode [s].
 
-    In a steady state `running / output_tokens` prompts arrive a step and are read together, as
-    far as the engine's chunk goes. Where prompts share steps with decoding, the step's fixed part
-    (weights, overheads) is paid by decoding already.
+    `running / output_tokens` prompts arrive a step and are read together, as far as the engine's
+    chunk goes.
     """
-    w, r, h, c = setting
-    steps = larger(output_tokens - 1, 1e-3) / h.yielded
-    most = larger(h.chunk_tokens / larger(input_tokens, 1), 1)
+    most = larger(setting.habits.chunk_tokens / larger(input_tokens, 1), 1)
     together = smaller(larger(running / larger(output_tokens, 1), 1), most)
-    read = prefill_s(setting, prompts=together, tokens=input_tokens, past=past) / together
-    fixed = (w.dense_bytes + w.head_bytes) / (r.bandwidth * c.memory) + overhead_s(setting)
-    shared = h.mixes * fixed / w.stages * smaller(1 / together, steps / running)
-    return larger(read - shared, 0.2 * read) * c.prefill_stall
+    return prefill_s(setting, prompts=together, tokens=input_tokens, past=past) / together
+
+
+def prompt_cost_s(setting: Setting, *, read: Number, fixed: Number, rounds: Number) -> Number:
+    """Return the server's time that a prompt of `read` seconds takes from decoding [s].
+
+    Where prompts share steps with decoding, the `fixed` part of these (weights, overheads) [s] is
+    paid by decoding already, in `rounds` steps a prompt at most one for it.
+    """
+    w, h = setting.work, setting.habits
+    shared = h.mixes * fixed / w.stages * smaller(rounds, 1)
+    return larger(read - shared, 0.2 * read)
+
+
+class _Point(NamedTuple):
+    """The server with some sequences decoding; `excess` is above 0 where these are too many."""
+
+    excess: Number
+    step: Number
+    cost: Number
+    busy: Number
+    first: Number
+    rate: Number
 
 
 def serve(
     setting: Setting, *, in_flight: Number, held: Number, rate_per_s: Number,
-    input_tokens: Number, output_tokens: Number, past: Number,
+    input_tokens: Number, output_tokens: Number, past: Number, at_once: Number = 0.0,
 ) -> Served:  # fmt: skip
     """Return the steady state with `in_flight` requests, or at a rate where that is above 0.
 
-    The server's time is conserved: each request takes its prompt's cost and its share of the
-    decode steps, ``1 / X = (output - 1) step(B) / B + prompt(B)``. How many decode (B) follows from
-    Little's law, found by a fixed point. A prompt waits for those before it (machine repair model),
-    for its steps, and for memory where more are in flight than are `held`.
+    The server's time is conserved, ``X (steps x step(B) / B + prompt(B)) = 1`` with B decoding. A
+    step takes ``step(B) / (1 - busy)``, `busy` being the share of time that goes to prompts of
+    others; a prompt waits for those before it, for its steps, and for memory where more are in
+    flight than are `held`. B is found by halving, from Little's law: ``X x time = in flight``.
     """
     c, h = setting.costs, setting.habits
     most = smaller(in_flight, held)
+    others = (most - 1) / most
     tokens = larger(output_tokens - 1, 1e-3)
     steps = tokens / h.yielded
     context = past + input_tokens + output_tokens / 2
     alone = prefill_s(setting, prompts=1, tokens=input_tokens, past=past)
-    waits = c.admission_steps + h.waits
-    chunks = larger(input_tokens / h.chunk_tokens, 1)
+    read = prompt_s(
+        setting, running=most, input_tokens=input_tokens, output_tokens=output_tokens, past=past
+    )
+    fixed = fixed_s(setting)
+    waits = (c.admission_steps + h.waits) * larger(input_tokens / h.chunk_tokens, 1)
     opened = rate_per_s > 0
-    decoding, limit = most, 0.0
-    for turn in range(ROUNDS):
-        cost = prompt_cost_s(
-            setting, running=larger(decoding, 1), input_tokens=input_tokens,
-            output_tokens=output_tokens, past=past,
-        )  # fmt: skip
-        step = decode_parts(setting, sequences=larger(decoding, 1), context=context).total_s
-        full_rate = 1 / (steps * step / larger(decoding, 1) + cost)
-        if turn == 0:
-            limit = full_rate
-        rate = chosen(opened, smaller(rate_per_s, FULL * limit), full_rate)
-        busy = smaller(rate * cost, FULL)
-        first = alone / (1 - busy * (most - 1) / most) + (waits * chunks) * step + c.request_s
+
+    def at(running: Number) -> _Point:
+        step = decode_parts(setting, sequences=larger(running, 1), context=context).total_s
+        cost = prompt_cost_s(setting, read=read, fixed=fixed, rounds=steps / larger(running, 1))
+        cost = cost * (1 + (c.prefill_stall - 1) * running / (1 + running))
+        looped = 1 / (steps * step / running + cost)
+        rate = chosen(opened, smaller(rate_per_s, FULL * limit), looped)
+        busy = smaller(rate * cost, chosen(opened, FULL, 1 + 0 * rate)) * others
+        first = alone / (1 - busy) + waits * step + c.request_s
         slowed = step / (1 - busy)
-        arriving = smaller(rate * first, 0.99 * most)
-        target = chosen(opened, smaller(rate * steps * slowed, most), most - arriving)
-        decoding = (decoding + target) / 2
-    tpot = chosen(opened, slowed / h.yielded, decoding / (rate * tokens))
-    queue = larger(in_flight - held, 0) / full_rate
-    wave = c.first_wave * (most - 1) * cost
-    ttft = first + chosen(opened, 0 * first, wave + queue)
-    looped = in_flight / (ttft + tokens * tpot)
-    return Served(ttft, tpot, chosen(opened, rate, looped), limit, decoding, step / h.yielded)
+        surplus = rate * (steps * slowed + first) - most
+        arriving = running - smaller(rate * steps * slowed, most)
+        return _Point(chosen(opened, arriving, surplus), step, cost, busy, first, rate)
+
+    limit: Number = float("inf")
+    full = at(most)
+    limit = 1 / (steps * full.step / most + full.cost)
+    found = at(_halved(at, most))
+    tpot = found.step / (1 - found.busy) / h.yielded
+    queue = larger(in_flight - held, 0) / found.rate
+    wave = at_once * c.first_wave * (most - 1) * found.cost
+    ttft = found.first + chosen(opened, 0 * found.first, wave + queue)
+    rate = chosen(opened, found.rate, in_flight / (ttft + tokens * tpot))
+    return Served(ttft, tpot, rate, limit, found.step / h.yielded)
+
+
+def _halved(at: Callable[[Number], _Point], most: Number) -> Number:
+    """Return how many decode where as many arrive as leave: halving, then between the ends."""
+    low, high = most * SMALLEST, most
+    under, over = at(low).excess, at(high).excess
+    for _ in range(ROUNDS):
+        middle = (low * high) ** 0.5
+        found = at(middle).excess
+        many = found > 0
+        low, high = chosen(many, low, middle), chosen(many, middle, high)
+        under, over = chosen(many, under, found), chosen(many, found, over)
+    share = -under / larger(over - under, 1e-300)
+    return low + (high - low) * smaller(larger(share, 0), 1)

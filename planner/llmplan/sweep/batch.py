@@ -15,7 +15,8 @@ import numpy as np
 from llmplan.engines.speed_load import RESERVING, held_at, load_at
 from llmplan.planning.columns import setting_columns
 from llmplan.planning.cost import cost_per_hour, cost_per_million
-from llmplan.planning.performance import interval, running_context, spread, utilization
+from llmplan.planning.intervals import REGIMES, interval
+from llmplan.planning.performance import running_context, spread, utilization
 from llmplan.specs.plan_file import BANDED
 from llmplan.specs.speed import SpeedTable
 from llmplan.speed.figures import Figures, Load, loop_figures
@@ -35,7 +36,7 @@ class Batch:
 
     def __init__(self, cells: list[Cell], table: SpeedTable, limits: dict[str, float]) -> None:
         self.cells, self.table, self.limits = cells, table, limits
-        self.loads = cells[0].loads.count
+        self.loads = cells[0].loads.points
         self.speed = cells[0].setting is not None
         self._kept: dict[str, Any] = {}
 
@@ -141,8 +142,18 @@ class Batch:
         if end == "value":
             return getattr(self.figures, name)
         least_or_most = getattr(self.ends[end == "high"], name)
-        factors = [interval(self.table, name, c.engine.name, c.basis or "") for c in self.cells]
-        return least_or_most * np.array([f[end == "high"] for f in factors])
+        stream, loaded = (self._factors(name, regime, end) for regime in REGIMES[:2])
+        flying = self.load.in_flight > 1
+        return least_or_most * np.where(flying, loaded, stream)
+
+    def _factors(self, name: str, regime: str, end: str) -> Any:
+        """Return an end of the interval of each cell in a regime."""
+        known = {(c.engine.name, c.basis): None for c in self.cells}
+        ends = {
+            key: interval(self.table, name, key[0], key[1] or "", regime)[end == "high"]
+            for key in known
+        }
+        return self._of_cell(lambda c: ends[c.engine.name, c.basis])
 
     def limited_by(self) -> Words:
         """Return what takes most of a decode step."""
@@ -179,6 +190,10 @@ def _hourly(cell: Cell) -> float:
     return UNKNOWN if price is None else cost_per_hour(price, cell.request.parallel.gpus)
 
 
+def _part_of(name: str) -> Callable[[Cell], Any]:
+    return lambda cell: getattr(cell.plan.memory, name)
+
+
 CELL: dict[str, Callable[[Cell], Any]] = {
     "model": lambda c: c.model,
     "gpu": lambda c: c.gpu.name,
@@ -200,7 +215,7 @@ CELL: dict[str, Callable[[Cell], Any]] = {
     "max_num_seqs": lambda c: c.plan.max_num_seqs,
     "basis": lambda c: c.basis,
     "usd_per_hour": _hourly,
-} | {n: lambda c, n=n: getattr(c.plan.memory, n) for n in _MEMORY}  # type: ignore[misc]
+} | {name: _part_of(name) for name in _MEMORY}
 """Columns that all loads of a cell share."""
 
 SPEED: dict[str, Callable[[Batch], Any]] = {

@@ -94,11 +94,11 @@ class Cells:
                               workload, first.limits, first.version)  # fmt: skip
             try:
                 if h.engine.unsupported(request) is not None:
-                    self.left_out["not run by the engine"] += loads.count
+                    self.left_out["not run by the engine"] += loads.points
                     continue
                 plan = h.engine.plan(request)
             except InputError:
-                self.left_out["facts missing"] += loads.count
+                self.left_out["facts missing"] += loads.points
                 continue
             yield self._cell(h, named, request, plan, loads, lowered)
 

@@ -29,7 +29,7 @@ class Loads(NamedTuple):
     context: int
     concurrency: int | None
     prompt: int | None
-    count: int
+    points: int
     asked: tuple[Any, ...]
     prompts: Any
     outputs: Any

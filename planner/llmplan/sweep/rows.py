@@ -108,10 +108,10 @@ class Evaluator:
         """Yield batches of cells of one shape, with the place of each cell in the order."""
         waiting: dict[tuple[int, bool], list[tuple[int, Cell]]] = {}
         for place, cell in enumerate(self.cells.between(start, stop)):
-            key = (cell.loads.count, cell.setting is None)
+            key = (cell.loads.points, cell.setting is None)
             held = waiting.setdefault(key, [])
             held.append((place, cell))
-            if len(held) * cell.loads.count >= BLOCK:
+            if len(held) * cell.loads.points >= BLOCK:
                 yield self._batch(waiting.pop(key))
         for held in waiting.values():
             yield self._batch(held)

@@ -105,12 +105,12 @@ def space_of(plan: PlanFile, *, offline: bool = False) -> Space:
     weights = _formats(plan.weight_formats, WEIGHT_FORMATS, weight_format)
     kvs = _formats(plan.kv_formats, KV_FORMATS, kv_format)
     layouts, idle = layouts_of(plan)
-    space = Space(plan, models, engines, weights, kvs, layouts, gpus, 0)
     if not layouts:
         raise InputError(
             "No split of the plan uses as many devices as it counts.",
             "tp x pp x dp has to be one of gpu_counts; leave one of them out.",
         )
+    space = Space(plan, models, engines, weights, kvs, layouts, gpus, 0)
     if space.points > MAX_POINTS:
         raise InputError(
             f"The plan has {space.points:,} points, more than {MAX_POINTS:,}.", "Split it."
@@ -166,11 +166,10 @@ def layouts_of(plan: PlanFile) -> tuple[tuple[Layout, ...], int]:
     if not any(axes):
         return tuple(Layout(n, None) for n in counts), 0
     splits = [Parallelism(*p) for p in product(*(axis or (1,) for axis in axes))]
-    every = [Layout(n, p) for n in counts for p in splits]
     kept = tuple(
-        x for x in every if x.gpus in (None, x.parallel.gpus) if x.parallel.gpus <= MAX_GPUS
-    )  # type: ignore[union-attr]
-    return kept, len(every) - len(kept)
+        Layout(n, p) for n in counts for p in splits if n in (None, p.gpus) and p.gpus <= MAX_GPUS
+    )
+    return kept, len(counts) * len(splits) - len(kept)
 
 
 def _all_splits(counts: tuple[int, ...]) -> list[Layout]:

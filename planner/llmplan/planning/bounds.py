@@ -1,0 +1,225 @@
+"""The most that a setup could serve, before its memory is planned: bounds that never undersell.
+
+A setup is left out by these only where the exact figures would leave it out too: its weights are
+more than a device holds, a lone request is slower than the limits, or even at a bound of its
+throughput it costs more than what was found.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from llmplan.planning.space import LEAST_WEIGHTS, Space, stage_bytes
+from llmplan.planning.stock import most_units, rent_column
+from llmplan.specs.plan import Bounds, Demand
+from llmplan.speed.serving import fixed_s, prompt_cost_s, prompt_s
+from llmplan.speed.step import decode_parts, prefill_s
+from llmplan.speed.work import Costs, Habits, Rates, Setting, Work
+
+GRID = tuple(2.0**i for i in range(13))
+"""Sequences that decode at once at which steps are looked at: 1 to 4,096."""
+
+SLACK = 1.02
+"""How far the exact figures may be from the steady state that the bounds hold for, with room."""
+
+LITTLE_ROUNDS = 3
+"""Rounds of Little's law; each starts from a bound and gives a better one."""
+
+LEAST_CACHE = 0.7
+"""The same of the cache of a request: padding, paging and uneven stages only add to it."""
+
+
+class Bounded(NamedTuple):
+    """A column an attribute, an entry a row of the space.
+
+    `steps` bounds cost [USD/hour, devices where nothing has a price] and latency [s] together, for
+    just `replicas`, for up to twice as many, and for more.
+    """
+
+    replicas: Any
+    usd_per_hour: Any
+    gpus: Any
+    e2e_s: Any
+    steps: tuple[tuple[Any, Any], ...]
+    possible: Any
+
+
+def setting_of_rows(space: Space) -> Setting:
+    """Return the lowered forms of all rows as columns, gathered from their shared parts."""
+    places = np.array([(r.work, r.rates, r.habits) for r in space.rows], dtype=int).T
+    habits = [h for h, _ in space.habits]
+    costs = [c for _, c in space.habits]
+    return Setting(
+        _gathered(Work, space.works, places[0]),
+        _gathered(Rates, space.rates, places[1]),
+        _gathered(Habits, habits, places[2]),
+        _gathered(Costs, costs, places[2]),
+    )
+
+
+def _gathered(make: Any, parts: Any, places: Any) -> Any:
+    return make(*np.array(parts, dtype=float).T[:, places])
+
+
+class Bounder:
+    """What rows of a space may do at best under one load; limits come with the question."""
+
+    def __init__(self, space: Space, demand: Demand) -> None:
+        self.space, self.demand = space, demand
+        self.setting = setting_of_rows(space)
+        prompt, past = prompt_and_past(demand)
+        read = prefill_s(self.setting, prompts=1.0, tokens=prompt, past=past)
+        context = demand.input_tokens + demand.output_tokens / 2
+        step = decode_parts(self.setting, sequences=1.0, context=context).total_s
+        costs, habits = self.setting.costs, self.setting.habits
+        self.steps = np.maximum(demand.output_tokens - 1, 1e-3) / habits.yielded
+        self.first = read + costs.request_s
+        self.token = step / habits.yielded
+        self.held = _held(space, self.setting, demand)
+        self.cost = _least_cost(self.setting, demand, self.held)
+
+    def under(self, limits: Bounds) -> Bounded:
+        """Return for each row the fewest replicas and the least cost and latency it may need."""
+        demand = self.demand
+        possible = np.ones(len(self.space.rows), dtype=bool)
+        if limits.ttft_s is not None:
+            possible &= self.first * demand.input_ratio <= limits.ttft_s * SLACK
+        if limits.tpot_s is not None:
+            possible &= self.token <= limits.tpot_s * SLACK
+        batch, rate = np.zeros_like(self.held), np.zeros_like(self.held)
+        rows = np.flatnonzero(possible)
+        batch[rows], rate[rows] = self._most(rows, limits)
+        served = (rate if demand.kind == "rate" else batch) * self.setting.work.replicas
+        units = np.maximum(np.ceil(demand.peak / np.maximum(served * SLACK, 1e-12)), 1)
+        sizes, most = _sizes(self.space, limits)
+        usd = _rents(self.space, units)
+        possible &= (units <= most) & ~(np.isnan(usd) & _offered(self.space))
+        if limits.usd_per_hour is not None:
+            possible &= ~(usd > limits.usd_per_hour)
+        least = [self._least_s(units * n, rate) for n in (1, 2)]
+        counts, latencies = (units, units + 1, 2 * units + 1), (*least, self._alone_s())
+        costs = [usd, *(_rents(self.space, n) for n in counts[1:])]
+        costs = [np.where(np.isnan(c), n * sizes, c) for c, n in zip(costs, counts, strict=True)]
+        steps = tuple((c, e / SLACK) for c, e in zip(costs, latencies, strict=True))
+        return Bounded(units, usd, sizes * units, steps[0][1], steps, possible)
+
+    def _alone_s(self) -> Any:
+        """Return the least time of a request that has a replica for itself [s]."""
+        return self.first + self.steps * self.token * self.setting.habits.yielded
+
+    def _least_s(self, units: Any, most: Any) -> Any:
+        """Return the least time of a request with so many replicas [s].
+
+        At a rate, those that decode follow from Little's law, from below; in flight, a request
+        stays as long as all in flight take at the highest rate.
+        """
+        each = self.demand.peak / units / self.setting.work.replicas
+        if self.demand.kind == "concurrency":
+            stay = np.maximum(each, 1.0) / np.maximum(most, 1e-12)
+            return np.where(most > 0, np.maximum(self._alone_s(), stay), self._alone_s())
+        context = self.demand.input_tokens + self.demand.output_tokens / 2
+        running = np.ones_like(each)
+        for _ in range(LITTLE_ROUNDS):
+            step = decode_parts(self.setting, sequences=running, context=context).total_s
+            running = np.clip(each * self.steps * step, 1, GRID[-1])
+        return self.first + self.steps * step
+
+    def _most(self, rows: Any, limits: Bounds) -> tuple[Any, Any]:
+        """Return requests in flight and requests a second of a data-parallel rank at most.
+
+        Between two places of the grid a step takes at least what it takes at the lower one; a
+        token takes longer by the prompts of the others. By Little's law those in flight are at most
+        the rate times the longest stay that the limits allow.
+        """
+        demand, setting = self.demand, _taken(self.setting, rows)
+        held, steps, cost = self.held[rows], self.steps[rows], self.cost[rows]
+        context = demand.input_tokens + demand.output_tokens / 2
+        rate, going = np.zeros_like(held), held > 0
+        for at, upto in zip(GRID, (*GRID[1:], GRID[-1]), strict=True):
+            step = decode_parts(setting, sequences=at, context=context).total_s
+            if limits.tpot_s is not None:
+                prompts = (at - 1) * cost / (steps * step + cost)
+                slowest = step * (1 + prompts) / setting.habits.yielded
+                going = going & (slowest <= limits.tpot_s * SLACK)
+            going = going & (at <= held)
+            if not going.any():
+                break
+            fastest = 1 / (steps * step / np.clip(held, 1, upto) + cost)
+            rate = np.where(going, np.maximum(rate, fastest), rate)
+        if limits.tpot_s is None:
+            return np.where(rate > 0, held, 0.0), rate
+        return np.minimum(held, rate * self._longest_s(rows, limits.tpot_s * SLACK)), rate
+
+    def _longest_s(self, rows: Any, tpot_s: float) -> Any:
+        """Return the longest stay of a request whose tokens take no longer than that [s].
+
+        Prompts wait for those before them as much as steps are stretched by these.
+        """
+        setting, token = _taken(self.setting, rows), self.token[rows]
+        costs, habits = setting.costs, setting.habits
+        prompt, _ = prompt_and_past(self.demand)
+        waits = (costs.admission_steps + habits.waits) * np.maximum(prompt / habits.chunk_tokens, 1)
+        first = self.first[rows] * tpot_s / token + waits * tpot_s * habits.yielded
+        return first + max(self.demand.output_tokens - 1, 1e-3) * tpot_s
+
+
+def _taken(setting: Setting, rows: Any) -> Setting:
+    """Return some rows of columns."""
+    parts: Any = (type(part)(*(column[rows] for column in part)) for part in setting)
+    return Setting(*parts)
+
+
+def prompt_and_past(demand: Demand) -> tuple[float, float]:
+    """Return the tokens of a prompt that are read, and those that the prefix cache holds."""
+    past = demand.input_tokens * (demand.prefix_hit_rate or 0.0)
+    return demand.input_tokens - past, past
+
+
+def _held(space: Space, setting: Setting, demand: Demand) -> Any:
+    """Return the requests that a data-parallel rank holds at once at most."""
+    w = setting.work
+    memory = np.array([space.stocks[r.stock].gpu.usable_memory_bytes for r in space.rows])
+    free = memory - LEAST_WEIGHTS * stage_bytes(w)
+    tokens = demand.input_tokens + demand.output_tokens / 2
+    one = w.token_bytes * tokens + w.window_bytes * np.minimum(tokens, w.window)
+    held = free / np.maximum(LEAST_CACHE * one / w.stages, 1.0)
+    return np.clip(held, 1, GRID[-1])
+
+
+def _least_cost(setting: Setting, demand: Demand, held: Any) -> Any:
+    """Return the least time that a prompt takes from decoding, however many decode [s]."""
+    prompt, past = prompt_and_past(demand)
+    steps = np.maximum(demand.output_tokens - 1, 1e-3) / setting.habits.yielded
+    read = prompt_s(
+        setting, running=held, input_tokens=prompt, output_tokens=demand.output_tokens, past=past
+    )
+    cost = prompt_cost_s(setting, read=read, fixed=fixed_s(setting), rounds=steps)
+    return cost * np.minimum(setting.costs.prefill_stall, 1)
+
+
+def _sizes(space: Space, limits: Bounds) -> tuple[Any, Any]:
+    """Return the devices of a replica, and the most replicas that stock and limits allow."""
+    rows = [(r.parallel.gpus, space.stocks[r.stock]) for r in space.rows]
+    most = [most_units(stock, gpus=n, most_gpus=limits.gpus) for n, stock in rows]
+    return np.array([n for n, _ in rows], dtype=float), np.array(most, dtype=float)
+
+
+def _offered(space: Space) -> Any:
+    return np.array([bool(space.stocks[r.stock].offers) for r in space.rows])
+
+
+def _rents(space: Space, units: Any) -> Any:
+    """Return the least cost an hour of so many replicas of each row, NaN without an offer."""
+    keys: dict[tuple[int, int, int], list[int]] = {}
+    for i, r in enumerate(space.rows):
+        if space.stocks[r.stock].offers:
+            keys.setdefault((r.stock, r.parallel.gpus, r.parallel.tp), []).append(i)
+    usd = np.full(len(space.rows), np.nan)
+    for (place, size, tp), rows in keys.items():
+        stock = space.stocks[place]
+        cost = rent_column(stock, gpus=size, tp=tp, replicas=units[rows])
+        if cost is not None:
+            usd[rows] = cost
+    return usd
