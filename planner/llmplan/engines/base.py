@@ -71,6 +71,9 @@ CONTEXT_BYTES = 0.5 * GIB
 """Memory of the CUDA context and libraries of one process before it loads anything.
 Source: 0.3-0.6 GiB over start-up logs, engine memory rules of 2026-11 (calibrated)."""
 
+ANY_LOAD = 1 << 50
+"""Requests in flight beyond any: the plan does not look at them."""
+
 UNLIMITED_CONTEXT_TOKENS = 1 << 20
 """Where the search for the longest context stops for models that state no limit of their own."""
 
@@ -132,6 +135,8 @@ class Engine(ABC):
     smaller_kv: str
     has_tensor_parallel: bool
     plans_drafts: bool = False
+    plan_reads_prompt: bool = False
+    """Whether memory depends on the prompt's length beside the context, in decoders too."""
     fitted_on: tuple[Fitted, ...] = ()
 
     @property
@@ -185,6 +190,13 @@ class Engine(ABC):
     @abstractmethod
     def plan(self, request: Request) -> Plan:
         """Return the memory of the fullest device, the KV pool and what it holds."""
+
+    def same_plan_up_to(self, request: Request) -> int:
+        """Return the requests in flight up to which the plan is that of one; 0: each has its own.
+
+        For whoever plans one setup under many loads: those that share a plan need it once.
+        """
+        return 0
 
     def chunk_tokens(self, request: Request) -> float | None:
         """Return the prompt tokens of a step by default, None where speed's table has them."""

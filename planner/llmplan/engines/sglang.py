@@ -13,7 +13,7 @@ from math import ceil
 from typing import NamedTuple
 
 from llmplan.engines import sharding
-from llmplan.engines.base import Overheads, Plan, Request, Stage, extension_error, solve
+from llmplan.engines.base import ANY_LOAD, Overheads, Plan, Request, Stage, extension_error, solve
 from llmplan.engines.drafting import Drafter, draft_terms, drafter_error, drafter_of, method_of
 from llmplan.engines.paged import (
     LINKED_RANKS_FITTED_ON,
@@ -145,6 +145,10 @@ class Sglang(PagedEngine):
     def illegal(self, model: Model, weights: WeightFormat, parallel: Parallelism) -> str | None:
         """Return what SGLang cannot divide."""
         return sharding.parallel_error(model, weights, parallel)
+
+    def same_plan_up_to(self, request: Request) -> int:
+        """Return any load: its memory does not depend on the requests in flight."""
+        return ANY_LOAD
 
     def plan(self, request: Request) -> Plan:
         """Return SGLang's pools: free before load x share - weights.

@@ -8,7 +8,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llmplan.engines import sharding, vllm_launch, vllm_printed, vllm_support, vllm_versions
-from llmplan.engines.base import CONTEXT_BYTES, Engine, Overheads, Plan, Request, Stage, solve
+from llmplan.engines.base import (
+    ANY_LOAD,
+    CONTEXT_BYTES,
+    Engine,
+    Overheads,
+    Plan,
+    Request,
+    Stage,
+    solve,
+)
 from llmplan.engines.drafting import draft_terms, drafter_of
 from llmplan.engines.starting import Start
 from llmplan.engines.vllm_measured import (
@@ -171,6 +180,12 @@ class Vllm(Engine):
             terms=(*_terms(request, policy, overheads, share), *draft_terms(request)),
             warnings=_warnings(request),
         )
+
+    def same_plan_up_to(self, request: Request) -> int:
+        """Return the requests that max_num_seqs is not widened for, over all replicas."""
+        if request.limits.max_num_seqs:
+            return ANY_LOAD
+        return batch_limits(request)[1] * request.parallel.dp
 
     def chunk_tokens(self, request: Request) -> float | None:
         """Return max_num_batched_tokens of the version and device."""

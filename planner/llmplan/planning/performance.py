@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from llmplan.engines.base import Engine, Plan, Request
 from llmplan.engines.speed_labels import device_class
 from llmplan.engines.speed_load import load_of
 from llmplan.engines.speed_setting import setting_of
 from llmplan.errors import InputError
 from llmplan.planning.intervals import interval, regime_of
+from llmplan.specs.number import Number, chosen, larger, smaller, some
 from llmplan.specs.setup import Band, Performance, Warning_
 from llmplan.specs.speed import SpeedTable
 from llmplan.speed.disaggregated import disaggregated_figures
@@ -86,9 +90,9 @@ def _figures(request: Request, setting: Setting, load: Load) -> Figures:
     return loop_figures(setting, load)
 
 
-def running_context(load: Load) -> tuple[float, float]:
+def running_context(load: Load) -> tuple[Number, Number]:
     """Return the sequences that a replica decodes at once, and their mean context [tokens]."""
-    running = max(1.0, min(load.in_flight, load.held))
+    running = larger(1.0, smaller(load.in_flight, load.held))
     return running, load.past_tokens + load.input_tokens + load.output_tokens / 2
 
 
@@ -105,19 +109,38 @@ def _bands(
     request: Request, engine: Engine, table: SpeedTable, figures: Figures, setting: Setting,
     load: Load, basis: str,
 ) -> dict[str, Band]:  # fmt: skip
-    others = [figures]
-    if running_context(load)[0] > NEAR_FULL * load.held:
-        for share in (1 - POOL_DOUBT, 1 + POOL_DOUBT):
-            others.append(
-                _figures(request, setting, load._replace(held=max(1.0, load.held * share)))
-            )
+    least, most = spread(lambda other: _figures(request, setting, other), figures, load)
     bands, regime = {}, regime_of(load)
     for name in SHOWN:
         value = float(getattr(figures, name))
-        values = [float(getattr(f, name)) for f in others]
         low, high = interval(table, name, engine.name, basis, regime)
-        bands[name] = Band(value, min(values) * low, max(values) * high, CONFIDENCE, basis)
+        ends = float(getattr(least, name)) * low, float(getattr(most, name)) * high
+        bands[name] = Band(value, *ends, CONFIDENCE, basis)
     return bands
+
+
+def spread(
+    figures_of: Callable[[Load], Figures], figures: Figures, load: Load
+) -> tuple[Figures, Figures]:
+    """Return the least and the most of the figures over the doubt of a pool that is nearly full.
+
+    `figures_of` gives those of a load; numbers or arrays.
+    """
+    least = most = figures
+    near = running_context(load)[0] > NEAR_FULL * load.held
+    if some(near):
+        for share in (1 - POOL_DOUBT, 1 + POOL_DOUBT):
+            other = figures_of(load._replace(held=larger(1.0, load.held * share)))
+            least = _where(near, smaller, least, other)
+            most = _where(near, larger, most, other)
+    return least, most
+
+
+def _where(
+    near: Any, pick: Callable[[Number, Number], Number], ours: Figures, others: Figures
+) -> Figures:
+    rows = zip(ours, others, strict=True)
+    return Figures(*(chosen(near, pick(a, b), a) for a, b in rows))
 
 
 CONFIDENCE = 0.8
@@ -132,10 +155,13 @@ def _scaled(band: Band, factor: float) -> Band:
 
 
 def _utilization(setting: Setting, load: Load) -> float | None:
-    if not load.rate_per_s:
-        return None
+    return float(utilization(setting, load)) if load.rate_per_s else None
+
+
+def utilization(setting: Setting, load: Load) -> Number:
+    """Return the share of the server's capacity that a rate takes; numbers or arrays."""
     full = loop_figures(setting, load._replace(rate_per_s=0.0)).requests_per_s
-    return float(load.rate_per_s / full)
+    return load.rate_per_s / full
 
 
 def _warnings(
