@@ -92,7 +92,8 @@ def speed_points(option: int, part: Part, table: SpeedTable) -> list[SpeedPoint]
     if replica is None:
         return []
     opened = part.demand.kind == "rate"
-    loads = _loads(replica, opened)
+    own = part.demand.peak / part.planned.replicas
+    loads = np.unique(np.append(_loads(replica, opened), own))
     each, low, high = _figures(replica, loads, opened)
     basis = part.planned.tpot_s.basis
     times = part.planned.replicas

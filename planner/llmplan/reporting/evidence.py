@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 from llmplan.measured.bands import held_out, own_scores
@@ -53,13 +54,19 @@ def figures_of(option: Option, terms: Iterable[Any], table: SpeedTable) -> list[
     """Return the numbers of the first part of an option with what they rest on."""
     part = option.first
     return [
-        *_memory(part, [t for t in terms if isinstance(t, Term)], own_scores()),
+        *_memory(part, [t for t in terms if isinstance(t, Term)], _scores()),
         *_speed(part, table),
         *_money(option),
     ]
 
 
-def _memory(part: Part, terms: list[Term], scores: list[Score]) -> Iterator[Figure]:
+@cache
+def _scores() -> tuple[Score, ...]:
+    """Return the scores of the project's own logs, predicted once a process."""
+    return tuple(own_scores())
+
+
+def _memory(part: Part, terms: list[Term], scores: tuple[Score, ...]) -> Iterator[Figure]:
     engine = part.planned.setup.engine
     of_test = {s.group: s for s in summaries(held_out(scores)) if s.rows}
     tests = TESTS.get(engine, ("", "", ""))

@@ -38,11 +38,16 @@ def recommendation(
         when = f"for {due.quarters:.1f} quarters of growth, into {due.name}"
         if due.quarters > len(grown.quarters) - 1:
             when = f"beyond the {len(grown.quarters) - 1} quarters that were looked at"
-        reasons.append(f"{due.what} will do {when}; then {due.adds}.")
+        line = f"{due.what} will do {when}; then {due.adds}."
+        if due.quarters < AT_ONCE:
+            line = f"{due.what} will not do for any growth: {due.adds}, with the first of it."
+        reasons.append(line)
     return Recommendation(first.number, headline(first), tuple(reasons), tuple(_risks(ask, first)))
 
 
 MOST_REASONS = 5
+AT_ONCE = 0.05
+"""Quarters of growth that are called none."""
 
 
 def headline(option: Option) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 WIDTH = 480
 BAR_STEP = 34
+SHORT_NAME = 28
+"""Letters of a name of which two stand side by side in a legend."""
 
 Spec = dict[str, Any]
 Rows = Sequence[dict[str, Any]]
@@ -29,13 +31,13 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 _AXIS = {
     "labelColor": MUTED, "titleColor": INK, "gridColor": LINE, "domainColor": LINE,
     "tickColor": LINE, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
-    "labelLimit": 190, "titlePadding": 8,
+    "labelLimit": 190, "titlePadding": 8, "labelOverlap": True, "labelSeparation": 8,
 }  # fmt: skip
 CONFIG: Spec = {
     "background": None, "font": FONT, "aria": False, "view": {"stroke": None}, "axis": _AXIS,
     "legend": {"labelColor": INK, "titleColor": MUTED, "labelFontSize": 12, "orient": "top",
                "symbolType": "stroke", "symbolSize": 300, "symbolStrokeWidth": 3,
-               "labelLimit": 230, "columns": 2, "offset": 6, "symbolOpacity": 1},
+               "labelLimit": 400, "offset": 6, "symbolOpacity": 1},
     "text": {"color": INK, "fontSize": 12},
 }  # fmt: skip
 
@@ -49,7 +51,8 @@ def _chart(layers: list[Spec], *, height: int, rows: Rows = ()) -> Spec:
 def memory(rows: Rows) -> Spec:
     """Return stacked bars of memory by part; rows: option, part, gib, total_gib."""
     names = list(dict.fromkeys(r["option"] for r in rows))
-    axis = {"labelFontSize": 12, "labelColor": INK, "ticks": False, "domain": False}
+    axis = {"labelFontSize": 12, "labelColor": INK, "ticks": False, "domain": False, "labelOverlap": False,
+            "labelExpr": "split(datum.label, ', ')"}  # fmt: skip
     y = {"field": "option", "type": "nominal", "sort": names, "title": None, "axis": axis}
     bars = {
         "mark": {"type": "bar", "height": 18, "stroke": "var(--paper, #fff)", "strokeWidth": 1},
@@ -79,7 +82,7 @@ def latency(rows: Rows, points: Rows, *, field: str, title: str, limit: float | 
     top = max(r[f"{field}_high"] for r in rows)
     floor = max([*(p[field] for p in points), limit or 0.0])
     if floor:
-        top = min(top, 2.5 * floor)
+        top = max(min(top, 2.5 * floor), 1.15 * (limit or 0.0))
     scale = {"domain": [0, top], "nice": True}
     x = {"field": "tokens", "type": "quantitative", "title": "output tokens/s, all replicas"}
     band = {
@@ -152,12 +155,18 @@ def _names(rows: Rows) -> list[str]:
 def _colors(rows: Rows) -> Spec:
     names = _names(rows)
     return {"field": "option", "type": "nominal", "title": None, "sort": names,
+            "legend": _legend(names),
             "scale": {"domain": names, "range": list(SERIES[: len(names)])}}  # fmt: skip
+
+
+def _legend(names: list[str]) -> Spec:
+    return {"columns": 1 if max(map(len, names)) > SHORT_NAME else 2}
 
 
 def _line(rows: Rows, x: Spec, y: Spec, **mark: Any) -> Spec:
     names = _names(rows)
     dash = {"field": "option", "type": "nominal", "title": None, "sort": names,
+            "legend": _legend(names),
             "scale": {"domain": names, "range": list(DASHES[: len(names)])}}  # fmt: skip
     return {
         "mark": {"type": "line", "strokeWidth": 2.2, "clip": True, **mark},

@@ -27,7 +27,6 @@ from llmplan.render.report.words import (
     per_million,
     rate_text,
     served,
-    split,
     total,
     unit_of,
     watts,
@@ -108,7 +107,7 @@ def _against(low: float, high: float, limit: float | None) -> str:
 
 
 OPTION_HEADERS = (
-    "option | devices | engine, weights | split | TTFT | TPOT | output tokens/s | used | "
+    "option | devices | engine, weights, split | TTFT | TPOT | output tokens/s | used | "
     "$ a month | $ / M out | power | quality"
 )
 
@@ -136,7 +135,7 @@ FEW_ROWS = 8
 
 def _option_rows(r: Report) -> tuple[str, list[list[str]], str]:
     """Return headers, rows and alignment; what is the same for all options has no column."""
-    heads, rows, align = OPTION_HEADERS, [_row(o) for o in r.options], "llllrrrrrrrl"
+    heads, rows, align = OPTION_HEADERS, [_row(o) for o in r.options], "lllrrrrrrrl"
     if len(r.ask.models) > 1:
         heads = heads.replace("| devices", "| model | devices")
         rows = [[row[0], o.first.model.name, *row[1:]]
@@ -157,7 +156,6 @@ def _row(o: Option) -> list[str]:
         str(o.number),
         hardware(o),
         served(o),
-        ", ".join(dict.fromkeys(split(part) for part in o.parts)),
         short_band(worst(o, "ttft_s")),
         short_band(worst(o, "tpot_s")),
         _throughput(o),

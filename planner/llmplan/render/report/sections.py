@@ -14,6 +14,7 @@ from llmplan.render.report.words import (
     unit_of,
 )
 from llmplan.render.speed import duration, rate
+from llmplan.reporting.recommend import AT_ONCE
 from llmplan.reporting.report import Report
 from llmplan.specs.units import GIB, tokens_text
 
@@ -188,6 +189,8 @@ def _due_text(
 ) -> str:
     assert r.growing is not None
     last = len(r.growing.quarters) - 1
+    if quarters is not None and quarters < AT_ONCE:
+        return f"Option {option}: {what} will not do for any growth: {adds}."
     if quarters is None:
         return f"Option {option}: the load does not grow past {what}."
     if quarters > last:

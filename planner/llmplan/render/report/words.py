@@ -8,10 +8,11 @@ from llmplan.reporting.ask import Option, Part
 from llmplan.reporting.recommend import devices
 from llmplan.reporting.report import Report
 from llmplan.specs.plan import Demand
-from llmplan.specs.setup import Band
+from llmplan.specs.setup import Band, Setup
 from llmplan.specs.units import GIB
 
 NONE = "not known"
+RANKS = ("tp", "pp", "dp", "ep")
 
 
 def label(option: Option, report: Report) -> str:
@@ -19,7 +20,7 @@ def label(option: Option, report: Report) -> str:
     s = option.first.planned.setup
     if len(option.parts) > 1:
         return f"{option.number}: all together"
-    model = f"{option.first.model.id} " if len(report.ask.models) > 1 else ""
+    model = f"{option.first.model.id}, " if len(report.ask.models) > 1 else ""
     return f"{option.number}: {model}{s.gpu} {s.weight_format}"
 
 
@@ -36,17 +37,13 @@ def hardware(option: Option) -> str:
 
 
 def served(option: Option) -> str:
-    """Return engines and weight formats of an option."""
-    setups = [p.planned.setup for p in option.parts]
-    return ", ".join(dict.fromkeys(f"{s.engine} {s.engine_version}, {s.weight_format}"
-                                   for s in setups))  # fmt: skip
+    """Return engines, weight formats and splits of an option."""
+    return "; ".join(dict.fromkeys(_served(p.planned.setup) for p in option.parts))
 
 
-def split(part: Part) -> str:
-    """Return how a model is split over the devices of a replica."""
-    s = part.planned.setup
-    found = [f"{n} {getattr(s, n)}" for n in ("tp", "pp", "dp", "ep") if getattr(s, n) > 1]
-    return " x ".join(found) or "whole"
+def _served(s: Setup) -> str:
+    ranks = " x ".join(f"{n} {getattr(s, n)}" for n in RANKS if getattr(s, n) > 1)
+    return ", ".join(x for x in (f"{s.engine} {s.engine_version}", s.weight_format, ranks) if x)
 
 
 def worst(option: Option, name: str) -> Band:
