@@ -51,8 +51,8 @@ def _chart(layers: list[Spec], *, height: int, rows: Rows = ()) -> Spec:
 def memory(rows: Rows) -> Spec:
     """Return stacked bars of memory by part; rows: option, part, gib, total_gib."""
     names = list(dict.fromkeys(r["option"] for r in rows))
-    axis = {"labelFontSize": 12, "labelColor": INK, "ticks": False, "domain": False, "labelOverlap": False,
-            "labelExpr": "split(datum.label, ', ')"}  # fmt: skip
+    axis = {"labelFontSize": 12, "labelColor": INK, "ticks": False, "domain": False,
+            "labelOverlap": False, "labelExpr": "split(datum.label, ', ')"}  # fmt: skip
     y = {"field": "option", "type": "nominal", "sort": names, "title": None, "axis": axis}
     bars = {
         "mark": {"type": "bar", "height": 18, "stroke": "var(--paper, #fff)", "strokeWidth": 1},
