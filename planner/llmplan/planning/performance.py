@@ -11,7 +11,7 @@ from llmplan.planning.intervals import interval, regime_of
 from llmplan.specs.setup import Band, Performance, Warning_
 from llmplan.specs.speed import SpeedTable
 from llmplan.speed.disaggregated import disaggregated_figures
-from llmplan.speed.figures import Figures, Load, loop_figures
+from llmplan.speed.figures import Figures, Load, loop_figures, prefill_figures
 from llmplan.speed.step import decode_parts, limit_of
 from llmplan.speed.work import Setting
 
@@ -20,7 +20,7 @@ POOL_DOUBT = 0.15
 Source: 90th percentile of the pool's error on public logs, docs/memory/vllm.md (2026-11)."""
 
 NEAR_FULL = 0.7
-"""Share of the pool from which its doubt is looked at."""
+"""Share of the pool in use from which its doubt is looked at (assumed)."""
 
 
 class NoSpeed(Exception):
@@ -36,10 +36,10 @@ def performance_of(
     except (NoSpeed, InputError) as e:
         why = e.one_line() if isinstance(e, InputError) else str(e)
         return Performance(), (Warning_("speed_unknown", f"No speed is predicted: {why}"),)
-    figures = _figures(request, setting, load)
+    figures = figures_of(request, setting, load)
     basis = basis_of(request, engine, table)
     bands = _bands(request, engine, table, figures, setting, load, basis)
-    running, context = running_context(load)
+    running, context = running_context(load, figures)
     parts = decode_parts(setting, sequences=running, context=context)
     performance = Performance(
         **{n: bands[n] for n in SHOWN},
@@ -48,13 +48,14 @@ def performance_of(
         output_tokens_per_s_per_gpu=_scaled(
             bands["output_tokens_per_s"], 1 / request.parallel.gpus
         ),
-        utilization=_utilization(setting, load),
+        prefill_tokens_per_s=_alone(engine, table, setting, load, basis),
+        utilization=_utilization(load, figures),
     )
-    return performance, _warnings(request, setting, load, figures)
+    return performance, _warnings(load, figures)
 
 
 SHOWN = ("ttft_s", "tpot_s", "output_tokens_per_s", "total_tokens_per_s", "requests_per_s",
-         "e2e_s", "prefill_tokens_per_s")  # fmt: skip
+         "e2e_s")  # fmt: skip
 
 
 def speed_setting(
@@ -75,7 +76,8 @@ def speed_setting(
     return setting, load_of(engine, request, plan)
 
 
-def _figures(request: Request, setting: Setting, load: Load) -> Figures:
+def figures_of(request: Request, setting: Setting, load: Load) -> Figures:
+    """Return the figures of a lowered request by how it is served: together, or disaggregated."""
     if request.workload.disaggregated:
         if request.parallel.dp < 2:
             raise InputError(
@@ -86,10 +88,9 @@ def _figures(request: Request, setting: Setting, load: Load) -> Figures:
     return loop_figures(setting, load)
 
 
-def running_context(load: Load) -> tuple[float, float]:
-    """Return the sequences that a replica decodes at once, and their mean context [tokens]."""
-    running = max(1.0, min(load.in_flight, load.held))
-    return running, load.past_tokens + load.input_tokens + load.output_tokens / 2
+def running_context(load: Load, figures: Figures) -> tuple[float, float]:
+    """Return the sequences that a replica's steps hold, and their mean context [tokens]."""
+    return float(figures.running), load.past_tokens + load.input_tokens + load.output_tokens / 2
 
 
 def basis_of(request: Request, engine: Engine, table: SpeedTable) -> str:
@@ -106,10 +107,10 @@ def _bands(
     load: Load, basis: str,
 ) -> dict[str, Band]:  # fmt: skip
     others = [figures]
-    if running_context(load)[0] > NEAR_FULL * load.held:
+    if min(load.in_flight, load.held) > NEAR_FULL * load.held and not load.rate_per_s:
         for share in (1 - POOL_DOUBT, 1 + POOL_DOUBT):
             others.append(
-                _figures(request, setting, load._replace(held=max(1.0, load.held * share)))
+                figures_of(request, setting, load._replace(held=max(1.0, load.held * share)))
             )
     bands, regime = {}, regime_of(load)
     for name in SHOWN:
@@ -121,6 +122,7 @@ def _bands(
 
 
 CONFIDENCE = 0.8
+"""Share of results that a band is to hold; that of hardware/speed/bands.yaml."""
 
 
 def _inverted(band: Band) -> Band:
@@ -131,21 +133,27 @@ def _scaled(band: Band, factor: float) -> Band:
     return band._replace(value=band.value * factor, low=band.low * factor, high=band.high * factor)
 
 
-def _utilization(setting: Setting, load: Load) -> float | None:
-    if not load.rate_per_s:
-        return None
-    full = loop_figures(setting, load._replace(rate_per_s=0.0)).requests_per_s
-    return float(load.rate_per_s / full)
+def _alone(
+    engine: Engine, table: SpeedTable, setting: Setting, load: Load, basis: str
+) -> Band:  # fmt: skip
+    """Return how fast one prompt is read that has the setup for itself, as llama-bench does."""
+    one = load._replace(in_flight=1.0, rate_per_s=0.0)
+    value = float(prefill_figures(setting, one).prefill_tokens_per_s)
+    low, high = interval(table, "prefill_tokens_per_s", engine.name, basis, regime_of(one))
+    return Band(value, value * low, value * high, CONFIDENCE, basis)
 
 
-def _warnings(
-    request: Request, setting: Setting, load: Load, figures: Figures
-) -> tuple[Warning_, ...]:
-    used = _utilization(setting, load)
-    if used is not None and used >= 1:
-        message = (
-            f"{load.rate_per_s:g} requests a second are {used:.1f} times what it serves "
-            f"({load.rate_per_s / used:.2g}): the queue grows, latencies have no limit."
-        )
-        return (Warning_("overloaded", message),)
-    return ()
+def _utilization(load: Load, figures: Figures) -> float | None:
+    """Return the share of the capacity that a rate takes."""
+    return float(load.rate_per_s / figures.capacity_per_s) if load.rate_per_s else None
+
+
+def _warnings(load: Load, figures: Figures) -> tuple[Warning_, ...]:
+    used = _utilization(load, figures)
+    if used is None or used < 1:
+        return ()
+    message = (
+        f"{load.rate_per_s:g} requests a second are {used:.1f} times what it serves "
+        f"({load.rate_per_s / used:.2g}): the queue grows, latencies have no limit."
+    )
+    return (Warning_("overloaded", message),)
