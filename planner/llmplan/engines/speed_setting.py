@@ -31,6 +31,10 @@ UNKNOWN_HOST = 1.0
 HOST_BANDWIDTH = 31.5e9
 """PCIe 4.0 x16, one way [bytes/s]: taken where a device's link to its host is not on record."""
 
+NETWORK_BANDWIDTH = 50e9
+"""Network of one device of a server, one way [bytes/s]: taken where ranks span nodes (assumed).
+Source: a ConnectX-7 of 400 Gb/s for each GPU of a DGX H100, its data sheet of 2023."""
+
 BRIDGED_DEVICES = 2
 """Boards of a bridge: PCIe cards reach one peer over it (hardware notes of 2026-11, trap 14)."""
 
@@ -222,7 +226,7 @@ FIRST_FP4 = 10.0
 
 
 def link_of(gpu: Accelerator, tp: int) -> tuple[float, float]:
-    """Return the bus bandwidth of `tp` ranks [bytes/s], and 1 where it crosses the host's PCIe."""
+    """Return the bus bandwidth of `tp` ranks [bytes/s], and 1 where it crosses host or network."""
     link = (gpu.link_gb_per_s or 0) * 1e9
     bridged = gpu.scale_up_devices <= BRIDGED_DEVICES
     linked = link > 0 and tp <= max(gpu.scale_up_devices, 1) and gpu.scale_up_devices > 1
@@ -230,5 +234,7 @@ def link_of(gpu: Accelerator, tp: int) -> tuple[float, float]:
         linked = False
     if linked:
         return LINK_SHARE * link, 0.0
+    if link and not bridged and tp > gpu.scale_up_devices:
+        return LINK_SHARE * NETWORK_BANDWIDTH, 1.0
     host = (gpu.pcie_gb_per_s or 0) * 1e9 or HOST_BANDWIDTH
     return HOST_SHARES.get(tp, HOST_SHARE) * host, 1.0

@@ -14,7 +14,7 @@ import numpy as np
 from llmplan.planning.space import LEAST_WEIGHTS, Space, stage_bytes
 from llmplan.planning.stock import most_units, rent_column
 from llmplan.specs.plan import Bounds, Demand
-from llmplan.speed.serving import fixed_s, prompt_cost_s, prompt_s
+from llmplan.speed.serving import LEAST_PROMPT, fixed_s, prompt_cost_s, prompt_s
 from llmplan.speed.step import decode_parts, prefill_s
 from llmplan.speed.work import Costs, Habits, Rates, Setting, Work
 
@@ -22,7 +22,7 @@ GRID = tuple(2.0**i for i in range(13))
 """Sequences that decode at once at which steps are looked at: 1 to 4,096."""
 
 SLACK = 1.02
-"""How far the exact figures may be from the steady state that the bounds hold for, with room."""
+"""How far the number that decode may be from its end: ten halvings of four decades, with room."""
 
 LITTLE_ROUNDS = 3
 """Rounds of Little's law; each starts from a bound and gives a better one."""
@@ -70,15 +70,13 @@ class Bounder:
         self.space, self.demand = space, demand
         self.setting = setting_of_rows(space)
         prompt, past = prompt_and_past(demand)
-        read = prefill_s(self.setting, prompts=1.0, tokens=prompt, past=past)
+        self.alone = prefill_s(self.setting, prompts=1.0, tokens=prompt, past=past)
         context = demand.input_tokens + demand.output_tokens / 2
         step = decode_parts(self.setting, sequences=1.0, context=context).total_s
-        costs, habits = self.setting.costs, self.setting.habits
-        self.steps = np.maximum(demand.output_tokens - 1, 1e-3) / habits.yielded
-        self.first = read + costs.request_s
-        self.token = step / habits.yielded
+        self.steps = np.maximum(demand.output_tokens - 1, 1e-3) / self.setting.habits.yielded
+        self.first = self.alone + self.setting.costs.request_s
+        self.token = step / self.setting.habits.yielded
         self.held = _held(space, self.setting, demand)
-        self.cost = _least_cost(self.setting, demand, self.held)
 
     def under(self, limits: Bounds) -> Bounded:
         """Return for each row the fewest replicas and the least cost and latency it may need."""
@@ -107,19 +105,24 @@ class Bounder:
 
     def _alone_s(self) -> Any:
         """Return the least time of a request that has a replica for itself [s]."""
-        return self.first + self.steps * self.token * self.setting.habits.yielded
+        return self.first + max(self.demand.output_tokens - 1, 0) * self.token
 
     def _least_s(self, units: Any, most: Any) -> Any:
         """Return the least time of a request with so many replicas [s].
 
         At a rate, those that decode follow from Little's law, from below; in flight, a request
-        stays as long as all in flight take at the highest rate.
+        stays as long as all in flight take at the highest rate, or all of them decode.
         """
         each = self.demand.peak / units / self.setting.work.replicas
-        if self.demand.kind == "concurrency":
-            stay = np.maximum(each, 1.0) / np.maximum(most, 1e-12)
-            return np.where(most > 0, np.maximum(self._alone_s(), stay), self._alone_s())
         context = self.demand.input_tokens + self.demand.output_tokens / 2
+        if self.demand.kind == "concurrency":
+            each = np.maximum(each, 1.0)
+            stay = np.where(most > 0, each / np.maximum(most, 1e-12), np.inf)
+            step = decode_parts(self.setting, sequences=each, context=context).total_s
+            least = LEAST_PROMPT * np.minimum(self.setting.costs.prefill_stall, 1.0)
+            whole, cost = self.steps * step, least * self._read(self.setting, self.held)
+            slowed = whole * (whole + each * cost) / (whole + cost)
+            return np.maximum(self._alone_s(), np.minimum(stay, self.first + slowed))
         running = np.ones_like(each)
         for _ in range(LITTLE_ROUNDS):
             step = decode_parts(self.setting, sequences=running, context=context).total_s
@@ -129,40 +132,50 @@ class Bounder:
     def _most(self, rows: Any, limits: Bounds) -> tuple[Any, Any]:
         """Return requests in flight and requests a second of a data-parallel rank at most.
 
-        Between two places of the grid a step takes at least what it takes at the lower one; a
-        token takes longer by the prompts of the others. By Little's law those in flight are at most
-        the rate times the longest stay that the limits allow.
+        Between two places of the grid a step takes at least what it takes at the lower one, a
+        prompt what it takes where all that is held is read together. With B decoding, arrivals at a
+        rate make ``X = 1 / (S / B + others x prompt)``, a closed loop less, S being the steps of a
+        request, and ``B (1 + reading / S + waits / steps)`` are in flight, beside the engine's own
+        time. No more is served than with all decoding.
         """
-        demand, setting = self.demand, _taken(self.setting, rows)
-        held, steps, cost = self.held[rows], self.steps[rows], self.cost[rows]
-        context = demand.input_tokens + demand.output_tokens / 2
-        rate, going = np.zeros_like(held), held > 0
-        for at, upto in zip(GRID, (*GRID[1:], GRID[-1]), strict=True):
-            step = decode_parts(setting, sequences=at, context=context).total_s
-            if limits.tpot_s is not None:
-                prompts = (at - 1) * cost / (steps * step + cost)
-                slowest = step * (1 + prompts) / setting.habits.yielded
-                going = going & (slowest <= limits.tpot_s * SLACK)
-            going = going & (at <= held)
-            if not going.any():
-                break
-            fastest = 1 / (steps * step / np.clip(held, 1, upto) + cost)
-            rate = np.where(going, np.maximum(rate, fastest), rate)
-        if limits.tpot_s is None:
-            return np.where(rate > 0, held, 0.0), rate
-        return np.minimum(held, rate * self._longest_s(rows, limits.tpot_s * SLACK)), rate
-
-    def _longest_s(self, rows: Any, tpot_s: float) -> Any:
-        """Return the longest stay of a request whose tokens take no longer than that [s].
-
-        Prompts wait for those before them as much as steps are stretched by these.
-        """
-        setting, token = _taken(self.setting, rows), self.token[rows]
+        setting = _taken(self.setting, rows)
+        held, steps, alone = self.held[rows], self.steps[rows], self.alone[rows]
+        read, fixed = self._read(setting, held), fixed_s(setting)
         costs, habits = setting.costs, setting.habits
-        prompt, _ = prompt_and_past(self.demand)
-        waits = (costs.admission_steps + habits.waits) * np.maximum(prompt / habits.chunk_tokens, 1)
-        first = self.first[rows] * tpot_s / token + waits * tpot_s * habits.yielded
-        return first + max(self.demand.output_tokens - 1, 1e-3) * tpot_s
+        waits = costs.admission_steps + habits.waits
+        waits = waits * np.maximum(prompt_and_past(self.demand)[0] / habits.chunk_tokens, 1)
+        context = self.demand.input_tokens + self.demand.output_tokens / 2
+        most, rate, full = np.zeros_like(held), np.zeros_like(held), np.zeros_like(held)
+        slowest_read = alone * np.maximum(costs.prefill_stall, 1)
+        going = held > 0
+        for at, upto in zip(GRID, (*GRID[1:], GRID[-1]), strict=True):
+            inside = at <= held
+            if not inside.any():
+                break
+            step = decode_parts(setting, sequences=at, context=context).total_s
+            whole = steps * step
+            cost = prompt_cost_s(setting, read=read, fixed=fixed, rounds=steps / at)
+            fewest = (at - 1) / at  # of others, where as many decode as there are requests
+            share = np.where(costs.prefill_stall >= 1, fewest, upto / (1 + upto))
+            cost = cost * (1 + (costs.prefill_stall - 1) * share)
+            if limits.tpot_s is not None:
+                slowest = step * (whole + at * cost) / (whole + cost) / habits.yielded
+                going = going & (slowest <= limits.tpot_s * SLACK)
+            now = going & inside
+            reached = np.clip(held, 1, upto)
+            fastest = 1 / (whole / reached + cost * (at - 1) / at)
+            full = np.where(inside, np.maximum(full, 1 / (whole / reached + cost)), full)
+            rate = np.where(now, np.maximum(rate, fastest), rate)
+            flying = reached * (1 + slowest_read / whole + waits / steps) + rate * costs.request_s
+            most = np.where(now, np.minimum(np.maximum(flying, most), held), most)
+        return most, np.minimum(rate, full)
+
+    def _read(self, setting: Setting, held: Any) -> Any:
+        prompt, past = prompt_and_past(self.demand)
+        return prompt_s(
+            setting, running=held, input_tokens=prompt, output_tokens=self.demand.output_tokens,
+            past=past,
+        )  # fmt: skip
 
 
 def _taken(setting: Setting, rows: Any) -> Setting:
@@ -186,17 +199,6 @@ def _held(space: Space, setting: Setting, demand: Demand) -> Any:
     one = w.token_bytes * tokens + w.window_bytes * np.minimum(tokens, w.window)
     held = free / np.maximum(LEAST_CACHE * one / w.stages, 1.0)
     return np.clip(held, 1, GRID[-1])
-
-
-def _least_cost(setting: Setting, demand: Demand, held: Any) -> Any:
-    """Return the least time that a prompt takes from decoding, however many decode [s]."""
-    prompt, past = prompt_and_past(demand)
-    steps = np.maximum(demand.output_tokens - 1, 1e-3) / setting.habits.yielded
-    read = prompt_s(
-        setting, running=held, input_tokens=prompt, output_tokens=demand.output_tokens, past=past
-    )
-    cost = prompt_cost_s(setting, read=read, fixed=fixed_s(setting), rounds=steps)
-    return cost * np.minimum(setting.costs.prefill_stall, 1)
 
 
 def _sizes(space: Space, limits: Bounds) -> tuple[Any, Any]:
