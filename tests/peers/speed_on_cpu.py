@@ -123,10 +123,7 @@ def QUIET(level: int, text: bytes, data: ctypes.c_void_p) -> None:
 
 
 def predict(path: Path, rate: float, flops: float) -> Any:
-    """Return the speed that llmplan predicts of the file on a device with the measured rates.
-
-    A prompt's rate is its length over the time to first token.
-    """
+    """Return the speed that llmplan predicts of the file on a device with the measured rates."""
     setup = llmplan.estimate(
         str(path), "ddr4-3200-2ch", engine="llama.cpp", host_ram=16 << 30, host_bandwidth=rate,
         set={"fp16": f"{flops / 1e12:.4f}TFLOPS"}, context_tokens=1024, input_tokens=PROMPT,
@@ -150,14 +147,12 @@ def main() -> None:
             prefill, decode = measure(path, given.threads)
             p = predict(path, rate, flops)
             print(f"{kind} {path.stat().st_size / 1e9:.2f} GB")
-            first, made = p.ttft_s, p.output_tokens_per_s_per_user
-            read = (PROMPT / first.value, PROMPT / first.high, PROMPT / first.low)
-            for name, seen, (value, low, high) in (
-                ("prefill tokens/s", prefill, read),
-                ("decode tokens/s", decode, (made.value, made.low, made.high)),
+            for name, seen, band in (
+                ("prefill tokens/s", prefill, p.prefill_tokens_per_s),
+                ("decode tokens/s", decode, p.output_tokens_per_s_per_user),
             ):
-                print(f"  {name}: measured {seen:.1f}, predicted {value:.1f} "
-                      f"({low:.1f}-{high:.1f}, {made.basis})")  # fmt: skip
+                print(f"  {name}: measured {seen:.1f}, predicted {band.value:.1f} "
+                      f"({band.low:.1f}-{band.high:.1f}, {band.basis})")  # fmt: skip
 
 
 if __name__ == "__main__":

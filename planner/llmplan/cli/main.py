@@ -20,6 +20,7 @@ COMMANDS = {
     "report": "A capacity report of a plan file: HTML or Markdown, to read, sign and verify.",
     "models": "What models are known; `models show ID` gives every fact and its source.",
     "gpus": "What devices are known; `gpus show ID` gives every fact and its source.",
+    "sweep": "Many combinations at once, to Parquet, CSV, JSON lines or a database.",
     "deploy": "The files or the command that start a setup: docker, Kubernetes, systemd ...",
     "engines": "What serving engines are known; `engines show ID` gives facts and sources.",
     "measurements": "Start-up logs of your own, read into rows that `validate` scores.",

@@ -56,5 +56,5 @@ def _temporary(file: File, folder: Path) -> str:
     handle, name = tempfile.mkstemp(prefix=".llmplan-", dir=folder)
     with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as out:
         out.write(file.text)
-    os.chmod(name, EXECUTABLE if file.executable else READABLE)  # noqa: PTH101
+    Path(name).chmod(EXECUTABLE if file.executable else READABLE)
     return name

@@ -151,14 +151,14 @@ def _mlx(name: str, source: str, target: str) -> File:
 
 
 def _exl3(name: str, source: str, target: str) -> File:
-    bits = name.removeprefix("exl3:").removesuffix("bpw")
+    bits, made = name.removeprefix("exl3:").removesuffix("bpw"), quote(printable(target))
     lines = [
         "#!/usr/bin/env bash",
         "# Run it in a checkout of exllamav3. Source: exllamav3 doc/convert.md, read 2026-11-26.",
         "set -euo pipefail",
         *(["hf download " + quote(printable(source)) + " --local-dir ./source"]
           if not source.startswith((".", "/")) else []),
-        f"python convert.py -i {_folder(source)} -o {quote(printable(target))} -w ./work -b {bits}",
+        f"python convert.py -i {_folder(source)} -o {made} -w ./scratch -b {bits}",
         "",
     ]  # fmt: skip
     return File("quantize.sh", "\n".join(lines), executable=True)

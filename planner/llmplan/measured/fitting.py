@@ -14,12 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from llmplan.measured.speed import QUANTITIES, Lowered, figure_of, unpredictable
+from llmplan.measured.speed import FORMULAS, QUANTITIES, Lowered, figure_of, unpredictable
 from llmplan.planning.columns import load_columns, setting_columns
-from llmplan.speed.figures import Figures, Load, batch_figures, loop_figures, prefill_figures
+from llmplan.speed.figures import Figures, Load
 from llmplan.speed.work import Costs, Setting
-
-FORMULAS = {"batch": batch_figures, "prefill": prefill_figures, "loop": loop_figures}
 
 PRIORS: Mapping[str, float] = {
     "memory": 0.95, "compute": 0.8, "cache": 0.85, "attention": 0.8, "state": 0.7,

@@ -18,14 +18,16 @@ from llmplan.measured.runs import RunSettings, published_settings
 from llmplan.memory.formats import kv_format, weight_format
 from llmplan.specs.setup import Limits, Parallelism, Workload
 from llmplan.specs.speed import SpeedTable
-from llmplan.speed.figures import Load
+from llmplan.speed.figures import Load, batch_figures, loop_figures, prefill_figures
 from llmplan.speed.work import Setting
 
 QUANTITIES = ("ttft_s", "tpot_s", "e2e_s", "output_tokens_per_s", "total_tokens_per_s",
               "requests_per_s", "decode_tokens_per_s", "prefill_tokens_per_s")  # fmt: skip
 KINDS = {"single-stream": "batch", "static-batch": "batch", "prefill": "prefill",
          "closed-loop": "loop", "open-loop": "loop", "offline": "loop"}  # fmt: skip
-"""Which formula predicts a scenario."""
+"""Which of the formulas predicts a scenario."""
+
+FORMULAS = {"batch": batch_figures, "prefill": prefill_figures, "loop": loop_figures}
 
 STAND_INS = {"deepspeed-mii": ("vllm", "0.3.3"), "mlc-llm": ("vllm", "0.3.3")}
 """Engines without a memory policy here, and whose paged pool they are taken to have (assumed)."""

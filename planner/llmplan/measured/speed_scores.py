@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from llmplan.engines.speed_setting import costs_of
 from llmplan.measured.rows import SpeedRow, own_measurements
 from llmplan.measured.speed import (
+    FORMULAS,
     QUANTITIES,
     Lowered,
     figure_of,
@@ -20,13 +21,11 @@ from llmplan.measured.speed import (
 )
 from llmplan.planning.intervals import interval, regime_of
 from llmplan.specs.speed import Coefficients, SpeedTable
-from llmplan.speed.figures import Figures, batch_figures, loop_figures, prefill_figures
+from llmplan.speed.figures import Figures
 
 IN_USE, DEVICE, MODEL = "in use", "device", "model"
 WAYS = (IN_USE, DEVICE, MODEL)
 """Coefficients in use; those of a fit without the row's device; those of one without its model."""
-
-FORMULAS = {"batch": batch_figures, "prefill": prefill_figures, "loop": loop_figures}
 
 
 class Guess(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 from llmplan.planning.space import LEAST_WEIGHTS, Space, stage_bytes
 from llmplan.planning.stock import most_units, rent_column
 from llmplan.specs.plan import Bounds, Demand
-from llmplan.speed.serving import fixed_s, prompt_cost_s, prompt_s
+from llmplan.speed.serving import LEAST_PROMPT, fixed_s, prompt_cost_s, prompt_s
 from llmplan.speed.step import decode_parts, prefill_s
 from llmplan.speed.work import Costs, Habits, Rates, Setting, Work
 
@@ -26,9 +26,6 @@ SLACK = 1.02
 
 LITTLE_ROUNDS = 3
 """Rounds of Little's law; each starts from a bound and gives a better one."""
-
-LEAST_PROMPT = 0.2
-"""Share of its own time that a prompt takes from decoding at least (speed/serving.py)."""
 
 LEAST_CACHE = 0.7
 """The same of the cache of a request: padding, paging and uneven stages only add to it."""
@@ -138,7 +135,7 @@ class Bounder:
         Between two places of the grid a step takes at least what it takes at the lower one, a
         prompt what it takes where all that is held is read together. With B decoding, arrivals at a
         rate make ``X = 1 / (S / B + others x prompt)``, a closed loop less, S being the steps of a
-        request, and ``B (1 + alone / S + waits / steps)`` are in flight, beside the engine's own
+        request, and ``B (1 + reading / S + waits / steps)`` are in flight, beside the engine's own
         time. No more is served than with all decoding.
         """
         setting = _taken(self.setting, rows)
@@ -149,6 +146,7 @@ class Bounder:
         waits = waits * np.maximum(prompt_and_past(self.demand)[0] / habits.chunk_tokens, 1)
         context = self.demand.input_tokens + self.demand.output_tokens / 2
         most, rate, full = np.zeros_like(held), np.zeros_like(held), np.zeros_like(held)
+        slowest_read = alone * np.maximum(costs.prefill_stall, 1)
         going = held > 0
         for at, upto in zip(GRID, (*GRID[1:], GRID[-1]), strict=True):
             inside = at <= held
@@ -157,7 +155,7 @@ class Bounder:
             step = decode_parts(setting, sequences=at, context=context).total_s
             whole = steps * step
             cost = prompt_cost_s(setting, read=read, fixed=fixed, rounds=steps / at)
-            fewest = at / (1 + at) if at > 1 else 0.0  # fewer than one may decode at a time
+            fewest = (at - 1) / at  # of others, where as many decode as there are requests
             share = np.where(costs.prefill_stall >= 1, fewest, upto / (1 + upto))
             cost = cost * (1 + (costs.prefill_stall - 1) * share)
             if limits.tpot_s is not None:
@@ -168,7 +166,7 @@ class Bounder:
             fastest = 1 / (whole / reached + cost * (at - 1) / at)
             full = np.where(inside, np.maximum(full, 1 / (whole / reached + cost)), full)
             rate = np.where(now, np.maximum(rate, fastest), rate)
-            flying = reached * (1 + alone / whole + waits / steps) + rate * costs.request_s
+            flying = reached * (1 + slowest_read / whole + waits / steps) + rate * costs.request_s
             most = np.where(now, np.minimum(np.maximum(flying, most), held), most)
         return most, np.minimum(rate, full)
 

@@ -10,12 +10,12 @@ from llmplan.engines.speed_labels import device_class
 from llmplan.engines.speed_load import load_of
 from llmplan.engines.speed_setting import setting_of
 from llmplan.errors import InputError
-from llmplan.planning.intervals import interval, regime_of
+from llmplan.planning.intervals import REGIMES, interval, regime_of
 from llmplan.specs.number import Number, chosen, larger, smaller, some
 from llmplan.specs.setup import Band, Performance, Warning_
 from llmplan.specs.speed import SpeedTable
 from llmplan.speed.disaggregated import disaggregated_figures
-from llmplan.speed.figures import Figures, Load, loop_figures
+from llmplan.speed.figures import Figures, Load, loop_figures, prefill_figures
 from llmplan.speed.step import decode_parts, limit_of
 from llmplan.speed.work import Setting
 
@@ -24,7 +24,7 @@ POOL_DOUBT = 0.15
 Source: 90th percentile of the pool's error on public logs, docs/memory/vllm.md (2026-11)."""
 
 NEAR_FULL = 0.7
-"""Share of the pool from which its doubt is looked at."""
+"""Share of the pool in use from which its doubt is looked at (assumed)."""
 
 
 class NoSpeed(Exception):
@@ -40,10 +40,10 @@ def performance_of(
     except (NoSpeed, InputError) as e:
         why = e.one_line() if isinstance(e, InputError) else str(e)
         return Performance(), (Warning_("speed_unknown", f"No speed is predicted: {why}"),)
-    figures = _figures(request, setting, load)
+    figures = figures_of(request, setting, load)
     basis = basis_of(request, engine, table)
     bands = _bands(request, engine, table, figures, setting, load, basis)
-    running, context = running_context(load)
+    running, context = running_context(load, figures)
     parts = decode_parts(setting, sequences=running, context=context)
     performance = Performance(
         **{n: bands[n] for n in SHOWN},
@@ -52,13 +52,14 @@ def performance_of(
         output_tokens_per_s_per_gpu=_scaled(
             bands["output_tokens_per_s"], 1 / request.parallel.gpus
         ),
-        utilization=_utilization(setting, load),
+        prefill_tokens_per_s=_alone(engine, table, setting, load, basis),
+        utilization=float(utilization(load, figures)) if load.rate_per_s else None,
     )
-    return performance, _warnings(request, setting, load, figures)
+    return performance, _warnings(load, figures)
 
 
 SHOWN = ("ttft_s", "tpot_s", "output_tokens_per_s", "total_tokens_per_s", "requests_per_s",
-         "e2e_s", "prefill_tokens_per_s")  # fmt: skip
+         "e2e_s")  # fmt: skip
 
 
 def speed_setting(
@@ -79,7 +80,8 @@ def speed_setting(
     return setting, load_of(engine, request, plan)
 
 
-def _figures(request: Request, setting: Setting, load: Load) -> Figures:
+def figures_of(request: Request, setting: Setting, load: Load) -> Figures:
+    """Return the figures of a lowered request by how it is served: together, or disaggregated."""
     if request.workload.disaggregated:
         if request.parallel.dp < 2:
             raise InputError(
@@ -90,10 +92,9 @@ def _figures(request: Request, setting: Setting, load: Load) -> Figures:
     return loop_figures(setting, load)
 
 
-def running_context(load: Load) -> tuple[Number, Number]:
-    """Return the sequences that a replica decodes at once, and their mean context [tokens]."""
-    running = larger(1.0, smaller(load.in_flight, load.held))
-    return running, load.past_tokens + load.input_tokens + load.output_tokens / 2
+def running_context(load: Load, figures: Figures) -> tuple[Number, Number]:
+    """Return the sequences that a replica's steps hold, and their mean context [tokens]."""
+    return figures.running, load.past_tokens + load.input_tokens + load.output_tokens / 2
 
 
 def basis_of(request: Request, engine: Engine, table: SpeedTable) -> str:
@@ -109,7 +110,7 @@ def _bands(
     request: Request, engine: Engine, table: SpeedTable, figures: Figures, setting: Setting,
     load: Load, basis: str,
 ) -> dict[str, Band]:  # fmt: skip
-    least, most = spread(lambda other: _figures(request, setting, other), figures, load)
+    least, most = spread(lambda other: figures_of(request, setting, other), figures, load)
     bands, regime = {}, regime_of(load)
     for name in SHOWN:
         value = float(getattr(figures, name))
@@ -127,7 +128,7 @@ def spread(
     `figures_of` gives those of a load; numbers or arrays.
     """
     least = most = figures
-    near = running_context(load)[0] > NEAR_FULL * load.held
+    near = (smaller(load.in_flight, load.held) > NEAR_FULL * load.held) & (load.rate_per_s == 0)
     if some(near):
         for share in (1 - POOL_DOUBT, 1 + POOL_DOUBT):
             other = figures_of(load._replace(held=larger(1.0, load.held * share)))
@@ -144,6 +145,7 @@ def _where(
 
 
 CONFIDENCE = 0.8
+"""Share of results that a band is to hold; that of hardware/speed/bands.yaml."""
 
 
 def _inverted(band: Band) -> Band:
@@ -154,24 +156,33 @@ def _scaled(band: Band, factor: float) -> Band:
     return band._replace(value=band.value * factor, low=band.low * factor, high=band.high * factor)
 
 
-def _utilization(setting: Setting, load: Load) -> float | None:
-    return float(utilization(setting, load)) if load.rate_per_s else None
+def _alone(
+    engine: Engine, table: SpeedTable, setting: Setting, load: Load, basis: str
+) -> Band:  # fmt: skip
+    value = float(read_alone(setting, load))
+    low, high = interval(table, "prefill_tokens_per_s", engine.name, basis, REGIMES[0])
+    return Band(value, value * low, value * high, CONFIDENCE, basis)
 
 
-def utilization(setting: Setting, load: Load) -> Number:
-    """Return the share of the server's capacity that a rate takes; numbers or arrays."""
-    full = loop_figures(setting, load._replace(rate_per_s=0.0)).requests_per_s
-    return load.rate_per_s / full
+def read_alone(setting: Setting, load: Load) -> Number:
+    """Return how fast one prompt is read that has the setup for itself, as llama-bench does.
+
+    [tokens/s]; numbers or arrays.
+    """
+    return prefill_figures(setting, load._replace(in_flight=1.0)).prefill_tokens_per_s
 
 
-def _warnings(
-    request: Request, setting: Setting, load: Load, figures: Figures
-) -> tuple[Warning_, ...]:
-    used = _utilization(setting, load)
-    if used is not None and used >= 1:
-        message = (
-            f"{load.rate_per_s:g} requests a second are {used:.1f} times what it serves "
-            f"({load.rate_per_s / used:.2g}): the queue grows, latencies have no limit."
-        )
-        return (Warning_("overloaded", message),)
-    return ()
+def utilization(load: Load, figures: Figures) -> Number:
+    """Return the share of the capacity that a rate takes; numbers or arrays."""
+    return load.rate_per_s / figures.capacity_per_s
+
+
+def _warnings(load: Load, figures: Figures) -> tuple[Warning_, ...]:
+    used = float(utilization(load, figures))
+    if used < 1:
+        return ()
+    message = (
+        f"{load.rate_per_s:g} requests a second are {used:.1f} times what it serves "
+        f"({load.rate_per_s / used:.2g}): the queue grows, latencies have no limit."
+    )
+    return (Warning_("overloaded", message),)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from llmplan.engines.base import Engine, Plan, Request
-from llmplan.planning.performance import basis_of, running_context, speed_setting
+from llmplan.planning.performance import basis_of, figures_of, running_context, speed_setting
 from llmplan.specs.setup import StepTerm
 from llmplan.specs.speed import SpeedTable
 from llmplan.speed.step import Parts, decode_parts, prefill_parts
@@ -37,7 +37,7 @@ def step_terms(
 ) -> tuple[StepTerm, ...]:
     """Return the parts of a decode step and of reading one prompt, the largest first."""
     setting, load = speed_setting(engine, request, plan, table)
-    running, context = running_context(load)
+    running, context = running_context(load, figures_of(request, setting, load))
     basis = basis_of(request, engine, table)
     faster = setting._replace(rates=setting.rates._replace(bandwidth=2 * setting.rates.bandwidth))
     both = (setting, faster)

@@ -111,7 +111,7 @@ BANDED = {
     "output_tokens_per_s_per_user": "Output tokens a second of one request.",
     "e2e_s": "Mean time of a whole request [s].",
     "output_tokens_per_s_per_gpu": "Output tokens a second and device.",
-    "prefill_tokens_per_s": "Prompt tokens a second.",
+    "prefill_tokens_per_s": "Prompt tokens a second of one prompt read alone.",
 }
 """Figures of speed; each has columns of its 80 % interval, `_low` and `_high`."""
 

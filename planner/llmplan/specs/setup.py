@@ -113,8 +113,9 @@ class Band(NamedTuple):
 class Performance(NamedTuple):
     """Speed of a setup under the workload; null where llmplan does not predict it.
 
-    Latencies are means over requests. `utilization` is the share of the server's capacity that a
-    rate takes, null in a closed loop. `limited_by` names what takes most of a decode step.
+    Latencies are means over requests. `prefill_tokens_per_s` is that of one prompt read alone.
+    `utilization` is the share of the server's capacity that a rate takes, null in a closed loop.
+    `limited_by` names what takes most of a decode step.
     """
 
     ttft_s: Band | None = None

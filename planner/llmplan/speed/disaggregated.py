@@ -34,25 +34,28 @@ def _figures(setting: Setting, load: Load, readers: int, makers: int) -> Figures
     sent = (load.past_tokens + load.input_tokens) * w.token_bytes / r.host_link
     context = load.past_tokens + load.input_tokens + load.output_tokens / 2
     steps = larger(load.output_tokens - 1, 1e-3) / setting.habits.yielded
-    read_rate = PREFILL_SHARE * readers / alone
     most = larger(smaller(load.in_flight / makers, load.held), 1)
+    full = decode_parts(setting, sequences=most, context=context).total_s
+    read_rate = PREFILL_SHARE * readers / alone
+    capacity = smaller(read_rate, DECODE_SHARE * makers * most / (steps * full))
+    opened = load.rate_per_s > 0
     batch = most
     for _ in range(ROUNDS):
         step = decode_parts(setting, sequences=batch, context=context).total_s
-        make_rate = DECODE_SHARE * makers * batch / (steps * step)
-        looped = load.in_flight / (alone + sent + steps * step)
-        rate = smaller(smaller(read_rate, make_rate), looped)
-        asked = larger(load.rate_per_s, SHORTEST_S)
-        rate = chosen(load.rate_per_s > 0, smaller(rate, asked), rate)
-        decoding = larger(smaller(rate * steps * step / makers, most), 1)
-        batch = (batch + decoding) / 2
+        looped = smaller(capacity, load.in_flight / (alone + sent + steps * step))
+        rate = chosen(opened, smaller(capacity, larger(load.rate_per_s, SHORTEST_S)), looped)
+        batch = (batch + larger(smaller(rate * steps * step / makers, most), 1)) / 2
     busy = smaller(rate / read_rate, FULL)
-    ttft = alone * (1 + busy / (1 - busy) / 2) + sent + c.request_s
     tpot = step / setting.habits.yielded
+    tokens = larger(load.output_tokens - 1, 0)
+    own = alone * (1 + busy / (1 - busy) / 2) + sent + c.request_s
+    # in a closed loop, what neither kind is at work on waits for its prompt to be read
+    ttft = chosen(opened, own, larger(own, load.in_flight / rate - tokens * tpot))
+    whole = ttft + tokens * tpot
+    rate = chosen(opened, rate, load.in_flight / whole)
     out = larger(load.output_tokens, 1)
-    whole = ttft + larger(load.output_tokens - 1, 0) * tpot
     return Figures(ttft, tpot, whole, rate * out, rate * (load.input_tokens + out), rate,
-                   _inverse(tpot), rate * load.input_tokens, tpot)  # fmt: skip
+                   _inverse(tpot), rate * load.input_tokens, tpot, capacity, batch)  # fmt: skip
 
 
 def _inverse(value: Number) -> Number:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from llmplan.specs.number import Number, chosen, larger, smaller
 from llmplan.speed.serving import batch_s, serve
-from llmplan.speed.step import decode_parts, prefill_s
+from llmplan.speed.step import prefill_s
 from llmplan.speed.work import Setting
 
 
@@ -34,6 +34,7 @@ class Figures(NamedTuple):
     """Latencies of a request [s] and rates of the whole system [1/s]; by the names of rows.
 
     `gap_s`: the usual time between two tokens, a step without prompts; `tpot_s` is the mean.
+    `capacity_per_s`: requests a second at most. `running`: sequences that a replica's steps hold.
     """
 
     ttft_s: Number
@@ -45,6 +46,8 @@ class Figures(NamedTuple):
     decode_tokens_per_s: Number
     prefill_tokens_per_s: Number
     gap_s: Number
+    capacity_per_s: Number
+    running: Number
 
 
 SHORTEST_S = 1e-9
@@ -68,7 +71,9 @@ def loop_figures(setting: Setting, load: Load) -> Figures:
     # fewer requests than replicas leave some of these idle
     rate = smaller(replicas, larger(load.in_flight, 1)) * s.requests_per_s / drained
     e2e = s.ttft_s + larger(load.output_tokens - 1, 0) * s.tpot_s
-    return _figures(load, s.ttft_s, s.tpot_s, e2e, rate)._replace(gap_s=s.gap_s)
+    return _figures(load, s.ttft_s, s.tpot_s, e2e, rate)._replace(
+        gap_s=s.gap_s, capacity_per_s=replicas * s.capacity_per_s, running=s.running
+    )
 
 
 def batch_figures(setting: Setting, load: Load) -> Figures:
@@ -96,7 +101,7 @@ def prefill_figures(setting: Setting, load: Load) -> Figures:
     first = read + setting.costs.request_s
     none = 0 * read
     rate = prompts * load.input_tokens / larger(read, SHORTEST_S)
-    return Figures(first, none, first, none, rate, none, none, rate, none)
+    return Figures(first, none, first, none, rate, none, none, rate, none, none, none)
 
 
 def _figures(load: Load, ttft: Number, tpot: Number, e2e: Number, rate: Number) -> Figures:
@@ -104,11 +109,5 @@ def _figures(load: Load, ttft: Number, tpot: Number, e2e: Number, rate: Number) 
     return Figures(
         ttft, tpot, e2e, rate * out, rate * (load.input_tokens + out), rate,
         1 / larger(tpot, SHORTEST_S), rate * load.input_tokens, tpot,
+        rate, larger(smaller(load.in_flight, load.held), 1),
     )  # fmt: skip
-
-
-def decode_figures(setting: Setting, load: Load) -> Figures:
-    """Return decoding alone, behind tokens that are in the cache already."""
-    context = load.past_tokens + load.output_tokens / 2
-    step = decode_parts(setting, sequences=larger(load.in_flight, 1), context=context).total_s
-    return _figures(load, 0 * step, step, step * load.output_tokens, load.in_flight / step)

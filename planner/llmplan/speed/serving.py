@@ -15,18 +15,27 @@ ROUNDS = 10
 SMALLEST = 1e-4
 """Smallest share of the requests in flight that decode: prompts take nearly all the time."""
 
+LEAST_PROMPT = 0.2
+"""Share of its own time that a prompt takes from decoding at least, however much of its steps is
+paid already (assumed: its tokens are multiplied and attended to in any case)."""
+
 FULL = 0.97
 """Utilisation beyond which a queue counts as full: waiting times have no steady state at 1."""
 
 
 class Served(NamedTuple):
-    """Steady state of one replica: times of a request and of a step [s], requests a second."""
+    """Steady state of one replica: times of a request and of a step [s], requests a second.
+
+    `capacity_per_s` is what it delivers with all that it holds decoding, `running` how many
+    sequences the steps of this load hold.
+    """
 
     ttft_s: Number
     tpot_s: Number
     requests_per_s: Number
     capacity_per_s: Number
     gap_s: Number
+    running: Number
 
 
 def batch_s(
@@ -69,12 +78,13 @@ def prompt_s(
 def prompt_cost_s(setting: Setting, *, read: Number, fixed: Number, rounds: Number) -> Number:
     """Return the server's time that a prompt of `read` seconds takes from decoding [s].
 
-    Where prompts share steps with decoding, the `fixed` part of these (weights, overheads) [s] is
-    paid by decoding already, in `rounds` steps a prompt at most one for it.
+    Where prompts share steps with decoding, the `fixed` part of a step (weights, overheads) [s] is
+    paid by decoding already. `rounds`: decode steps that there are for each prompt; with fewer
+    than one, some prompts find none to share.
     """
     w, h = setting.work, setting.habits
     shared = h.mixes * fixed / w.stages * smaller(rounds, 1)
-    return larger(read - shared, 0.2 * read)
+    return larger(read - shared, LEAST_PROMPT * read)
 
 
 class _Point(NamedTuple):
@@ -97,7 +107,8 @@ def serve(
     The server's time is conserved, ``X (steps x step(B) / B + prompt(B)) = 1`` with B decoding. A
     step takes ``step(B) / (1 - busy)``, `busy` being the share of time that goes to prompts of
     others; a prompt waits for those before it, for its steps, and for memory where more are in
-    flight than are `held`. B is found by halving, from Little's law: ``X x time = in flight``.
+    flight than are `held`. The more sequences of others decode beside it, the nearer its cost is to
+    `prefill_stall` times that. B is found by halving, from Little's law: ``X x time = in flight``.
     """
     c, h = setting.costs, setting.habits
     most = smaller(in_flight, held)
@@ -116,11 +127,12 @@ def serve(
     def at(running: Number) -> _Point:
         step = decode_parts(setting, sequences=larger(running, 1), context=context).total_s
         cost = prompt_cost_s(setting, read=read, fixed=fixed, rounds=steps / larger(running, 1))
-        cost = cost * (1 + (c.prefill_stall - 1) * running / (1 + running))
+        beside = running * others
+        cost = cost * (1 + (c.prefill_stall - 1) * beside / (1 + beside))
         looped = 1 / (steps * step / running + cost)
         rate = chosen(opened, smaller(rate_per_s, FULL * limit), looped)
         busy = smaller(rate * cost, chosen(opened, FULL, 1 + 0 * rate)) * others
-        first = alone / (1 - busy) + waits * step + c.request_s
+        first = larger(alone, cost) / (1 - busy) + waits * step + c.request_s
         slowed = step / (1 - busy)
         surplus = rate * (steps * slowed + first) - most
         arriving = running - smaller(rate * steps * slowed, most)
@@ -129,15 +141,14 @@ def serve(
     limit: Number = float("inf")
     full = at(most)
     limit = 1 / (steps * full.step / most + full.cost)
-    found = at(_halved(at, most))
+    running = _halved(at, most)
+    found = at(running)
     tpot = found.step / (1 - found.busy) / h.yielded
     queue = larger(in_flight - held, 0) / found.rate
     wave = at_once * c.first_wave * (most - 1) * found.cost
-    # where prompts cost others more than themselves, all in flight may not fill the server's time
-    short = larger(most / found.rate - found.first - tokens * tpot, 0)
-    ttft = found.first + chosen(opened, 0 * found.first, short + wave + queue)
+    ttft = found.first + chosen(opened, 0 * found.first, wave + queue)
     rate = chosen(opened, found.rate, in_flight / (ttft + tokens * tpot))
-    return Served(ttft, tpot, rate, limit, found.step / h.yielded)
+    return Served(ttft, tpot, rate, limit, found.step / h.yielded, larger(running, 1))
 
 
 def _halved(at: Callable[[Number], _Point], most: Number) -> Number:

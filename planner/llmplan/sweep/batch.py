@@ -16,7 +16,7 @@ from llmplan.engines.speed_load import RESERVING, held_at, load_at
 from llmplan.planning.columns import setting_columns
 from llmplan.planning.cost import cost_per_hour, cost_per_million
 from llmplan.planning.intervals import REGIMES, interval
-from llmplan.planning.performance import running_context, spread, utilization
+from llmplan.planning.performance import read_alone, running_context, spread, utilization
 from llmplan.specs.plan_file import BANDED
 from llmplan.specs.speed import SpeedTable
 from llmplan.speed.figures import Figures, Load, loop_figures
@@ -139,6 +139,9 @@ class Batch:
         if name == "output_tokens_per_s_per_gpu":
             gpus = self._of_cell(lambda c: c.request.parallel.gpus)
             return self._figure("output_tokens_per_s", end) * (1 / gpus)
+        if name == "prefill_tokens_per_s":
+            of_end = 1.0 if end == "value" else self._factors(name, REGIMES[0], end)
+            return read_alone(self.setting, self.load) * of_end
         if end == "value":
             return getattr(self.figures, name)
         least_or_most = getattr(self.ends[end == "high"], name)
@@ -159,7 +162,7 @@ class Batch:
         """Return what takes most of a decode step."""
         if not self.speed:
             return Words(np.full(self.rows, -1, dtype=np.int32), list(LIMITS))
-        running, context = running_context(self.load)
+        running, context = running_context(self.load, self.figures)
         parts = decode_parts(self.setting, sequences=running, context=context)
         shares = limit_shares(self.setting, parts, sequences=running, context=context)
         most = np.argmax(np.stack(np.broadcast_arrays(*shares)), axis=0)
@@ -168,7 +171,7 @@ class Batch:
     def utilization(self) -> Any:
         """Return the share of the capacity that a rate takes, NaN without one."""
         asked = self.cells[0].loads.asked[4] is not None
-        return self._flat(utilization(self.setting, self.load) if self.speed and asked else UNKNOWN)
+        return self._flat(utilization(self.load, self.figures) if self.speed and asked else UNKNOWN)
 
     def meets_limits(self) -> Any:
         """Return whether a row fits and keeps the limits: 1, 0, or NaN where speed is unknown."""

@@ -52,7 +52,7 @@ def wanted_of(plan: PlanFile, *, priced: bool) -> Wanted:
     parts = list(conjuncts(tree))
     read = {id(p): _read(names_of(p), derived) for p in parts}
     first = [p for p in parts if all(COLUMNS[n].part in WITHOUT_SPEED for n in read[id(p)])]
-    used = _read({*columns}, derived).union(*read.values())
+    used = _read({*columns, *plan.limits}, derived).union(*read.values())
     return Wanted(
         columns=tuple(columns),
         derived=derived,
@@ -72,10 +72,14 @@ def _read(names: set[str], derived: dict[str, ast.expr]) -> set[str]:
 
 
 class Rows(NamedTuple):
-    """Rows of a part of the grid, the points they stand for, and those left out by reason."""
+    """Rows of a part of the grid, the points they stand for, and those left out by reason.
+
+    `fitting` counts the rows that fit, and keep the plan's limits where it has any.
+    """
 
     table: pa.Table
     points: int
+    fitting: int
     left_out: Counter[str]
 
 
@@ -92,17 +96,21 @@ class Evaluator:
         self.cells.left_out = Counter()
         parts: list[pa.RecordBatch] = []
         order: list[Any] = []
+        fitting = 0
         for places, batch in self._batches(start, stop):
             part, kept = self._part(batch)
             if part.num_rows:
                 parts.append(part)
                 order.append(np.repeat(places, batch.loads)[kept])
+                fits = batch.column("meets_limits" if batch.limits else "fits")
+                fitting += int(np.count_nonzero(fits[kept] == 1))
         table = pa.Table.from_batches(parts, self.wanted.schema)
         if order:
             places = np.concatenate(order)
             if (places[1:] < places[:-1]).any():
                 table = table.take(np.argsort(places, kind="stable"))
-        return Rows(table.unify_dictionaries().combine_chunks(), stop - start, self.cells.left_out)
+        table = table.unify_dictionaries().combine_chunks()
+        return Rows(table, stop - start, fitting, self.cells.left_out)
 
     def _batches(self, start: int, stop: int) -> Iterator[tuple[Any, Batch]]:
         """Yield batches of cells of one shape, with the place of each cell in the order."""
