@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from llmplan.engines import get_engine
 from llmplan.errors import InputError
 from llmplan.memory.formats import weight_format
@@ -13,11 +15,11 @@ from llmplan.planning.describe import model_facts
 from llmplan.planning.licences import licence_problem
 from llmplan.planning.mixed import mixed_parts
 from llmplan.planning.own_or_rent import own_or_rent
-from llmplan.planning.planned import planned_of, point_of
+from llmplan.planning.planned import planned_of, point_of, share_of
 from llmplan.planning.remedies import remedies_for
 from llmplan.planning.request import Options, requested
 from llmplan.planning.search import Found, Result, Search
-from llmplan.planning.serving import Crowd
+from llmplan.planning.serving import Crowd, limited
 from llmplan.planning.space import Space, space_of
 from llmplan.planning.stock import cheapest_rent
 from llmplan.planning.wanted import Wanted, demand_of
@@ -140,8 +142,10 @@ class _Answer:
     def _front(self, found: list[Found]) -> tuple[Point, ...]:
         if not found:
             return ()
-        crowd = Crowd([f.replica for f in found], self.demand, self.wanted.bounds)
-        most = crowd.most()[0]
+        shares = np.array([share_of(self.demand, f.replicas) for f in found])
+        bounds = self.wanted.bounds
+        replicas, _ = limited([f.replica for f in found], shares, self.demand, bounds)
+        most = Crowd(replicas, self.demand, bounds).most()[0]
         return tuple(point_of(f, float(m) * f.replicas) for f, m in zip(found, most, strict=True))
 
     def _stock(self, f: Found) -> Stock:

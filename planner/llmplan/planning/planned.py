@@ -6,10 +6,12 @@ from dataclasses import replace
 from math import ceil
 from shlex import quote
 
+import numpy as np
+
 from llmplan.engines import get_engine
 from llmplan.planning.estimate import setup_of
 from llmplan.planning.search import Found
-from llmplan.planning.serving import Crowd
+from llmplan.planning.serving import EXACT, Crowd, limited
 from llmplan.specs.plan import Bounds, Demand, Planned, Point, Stock
 from llmplan.specs.setup import Band, Setup
 from llmplan.specs.speed import SpeedTable
@@ -29,18 +31,21 @@ def planned_of(
     """
     if not found:
         return []
-    replicas = [f.replica for f in found]
-    most = Crowd(replicas, demand, limits).most()[0]
-    crowd = replace(demand, kind="concurrency", peak=MANY, percentile=demand.percentile)
-    batch = Crowd(replicas, crowd, limits).most()[0]
+    shares = np.array([share_of(demand, f.replicas) for f in found])
+    replicas, batch = limited([f.replica for f in found], shares, demand, limits)
+    crowd = Crowd(replicas, demand, limits)
+    at, most = crowd.latency(shares), crowd.most()[0]
     return [
-        _planned(f, s, demand, table, name, explain, float(m), max(1, int(b)))
-        for f, s, m, b in zip(found, stocks, most, batch, strict=True)
-    ]
-
-
-MANY = 1e6
-"""Requests in flight beyond what any replica runs at once."""
+        _planned(
+            f._replace(
+                replica=replicas[i],
+                ttft_limit_s=float(at.ttft_s[i]),
+                tpot_limit_s=float(at.tpot_s[i]),
+            ),
+            stocks[i], demand, table, name, explain, float(most[i]), int(batch[i]),
+        )
+        for i, f in enumerate(found)
+    ]  # fmt: skip
 
 
 def _planned(
@@ -50,14 +55,14 @@ def _planned(
     setup = loaded_setup(f, demand, table, explain=explain)
     p = setup.performance
     assert p.ttft_s and p.tpot_s and p.e2e_s and p.output_tokens_per_s and p.requests_per_s
-    each = demand.peak / f.replicas
-    shown = each if demand.kind == "rate" else ceil(each - 1e-9)
+    each, shown = demand.peak / f.replicas, share_of(demand, f.replicas)
     times = f.replicas * each / shown
     tokens = _scaled(p.output_tokens_per_s, times)
     mean = tokens.value
     if demand.rate_per_s is not None:
         mean = demand.rate_per_s * demand.output_tokens
     usd, watts = f.usd_per_hour, stock.gpu.tdp_w
+    taken = f.replica.request.limits.max_num_seqs
     return Planned(
         replicas=f.replicas,
         gpus=f.gpus,
@@ -71,6 +76,7 @@ def _planned(
         requests_per_s=_scaled(p.requests_per_s, times),
         capacity=most * f.replicas,
         batch_limit=batch,
+        max_num_seqs=taken,
         utilization=min(1.0, each / most) if most else 1.0,
         rent=f.rent,
         usd_per_hour=usd,
@@ -81,25 +87,36 @@ def _planned(
         power_basis=POWER_BASIS if watts is not None else "power of the device not on record",
         quality_tier=f.tier,
         evidence=f.replica.evidence,
-        deploy=deploy_line(setup, stock, demand, shown, name),
+        deploy=deploy_line(setup, stock, demand, shown, name, most=taken),
     )
 
 
 def loaded_setup(f: Found, demand: Demand, table: SpeedTable, *, explain: bool = False) -> Setup:
     """Return the full record of one replica under its share of the load."""
     request = f.replica.request
-    each = demand.peak / f.replicas
+    each = share_of(demand, f.replicas)
     workload = replace(
         request.workload,
         rate_per_s=each if demand.kind == "rate" else None,
-        concurrency=ceil(each - 1e-9) if demand.kind == "concurrency" else None,
+        concurrency=int(each) if demand.kind == "concurrency" else None,
     )
     loaded = replace(request, workload=workload)
     return setup_of(get_engine(f.replica.request_engine), loaded, explain=explain, speed=table)
 
 
-def deploy_line(setup: Setup, stock: Stock, demand: Demand, each: float, name: str) -> str:
-    """Return the `llmplan deploy` command that writes the files of one replica."""
+def share_of(demand: Demand, replicas: int) -> float:
+    """Return the load of the busiest of so many replicas: a rate, or whole requests in flight."""
+    each = demand.peak / replicas
+    return each if demand.kind == "rate" else ceil(each - EXACT)
+
+
+def deploy_line(
+    setup: Setup, stock: Stock, demand: Demand, each: float, name: str, *, most: int | None = None
+) -> str:
+    """Return the `llmplan deploy` command that writes the files of one replica.
+
+    `each` is its load, `most` the sequences that the engine is told to run at once.
+    """
     gpu = stock.name if setup.gpus == 1 else f"{stock.name}*{setup.gpus}"
     words = ["llmplan", "deploy", name, "--gpu", gpu, "--engine", setup.engine,
              "--quant", setup.weight_format, "--kv-dtype", setup.kv_format]  # fmt: skip
@@ -110,6 +127,7 @@ def deploy_line(setup: Setup, stock: Stock, demand: Demand, each: float, name: s
               "--output", str(demand.output_tokens)]  # fmt: skip
     if demand.prefix_hit_rate:
         words += ["--prefix-hit-rate", f"{demand.prefix_hit_rate:g}"]
+    words += ["--max-num-seqs", str(most)] if most is not None else []
     words += ["--rate", f"{each:.6g}"] if demand.kind == "rate" else ["--concurrency", str(each)]
     return " ".join(quote(w) for w in words)
 

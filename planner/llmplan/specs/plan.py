@@ -93,7 +93,8 @@ class Planned(Record):
     Latencies are means at the peak that the plan is sized for; `ttft_limit_s` and `tpot_limit_s`
     are the values held against the limits (of the asked percentile). `capacity` is the most that
     all replicas serve within the limits, in the unit of the load; `batch_limit` the most requests
-    that one replica runs at once within them. `evidence` lists what the plan lacks evidence for.
+    that one replica runs at once within them, `max_num_seqs` what its ranks are started with for
+    it, null where the engine runs no more anyway. `evidence`: what the plan lacks evidence for.
     """
 
     replicas: int
@@ -108,6 +109,7 @@ class Planned(Record):
     requests_per_s: Band
     capacity: float
     batch_limit: int
+    max_num_seqs: int | None
     utilization: float
     rent: Rent | None
     usd_per_hour: float | None
