@@ -132,6 +132,8 @@ class Engine(ABC):
     smaller_kv: str
     has_tensor_parallel: bool
     plans_drafts: bool = False
+    parts_since: str | None = None
+    """First version that reads prompts and decodes in servers of their own; null where none is."""
     fitted_on: tuple[Fitted, ...] = ()
 
     @property
@@ -149,6 +151,10 @@ class Engine(ABC):
                 f"Known: {', '.join(self.versions)}.",
             )
         return version
+
+    def is_at_least(self, version: str, since: str) -> bool:
+        """Return whether a checked version is `since`, one of the known ones, or newer."""
+        return self.versions.index(version) >= self.versions.index(since)
 
     def version_on(self, date: str) -> str:
         """Return the version of a day (YYYY-MM-DD): the newest where days are not known."""
@@ -189,6 +195,21 @@ class Engine(ABC):
     def chunk_tokens(self, request: Request) -> float | None:
         """Return the prompt tokens of a step by default, None where speed's table has them."""
         return None
+
+    def role_error(self, request: Request) -> str | None:
+        """Return why prompts, or decoding, cannot have a server of their own, or None."""
+        if request.limits.role is None:
+            return None
+        if self.parts_since is None:
+            return f"{self.name} has no servers for prompts or decoding alone: vllm and sglang have"
+        if not self.is_at_least(request.version, self.parts_since):
+            return f"{self.name} parts prompts from decoding from {self.parts_since} on"
+        return None
+
+    @staticmethod
+    def pair_error(model: Model, prefill: Parallelism, decode: Parallelism) -> str | None:
+        """Return why a cache read with one split cannot be decoded with another, or None."""
+        return "no engine but vllm and sglang parts prompts from decoding"
 
     def printed(self, request: Request, plan: Plan) -> dict[str, float]:
         """Return what the engine prints at start-up, by the names of measurements/ [base units]."""

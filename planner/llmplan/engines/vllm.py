@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from llmplan.engines import sharding, vllm_launch, vllm_printed, vllm_support, vllm_versions
+from llmplan.engines import (
+    parting,
+    sharding,
+    vllm_launch,
+    vllm_printed,
+    vllm_support,
+    vllm_versions,
+)
 from llmplan.engines.base import CONTEXT_BYTES, Engine, Overheads, Plan, Request, Stage, solve
 from llmplan.engines.drafting import draft_terms, drafter_of
 from llmplan.engines.starting import Start
@@ -57,6 +64,8 @@ class Vllm(Engine):
     smaller_kv = "fp8"
     has_tensor_parallel = True
     plans_drafts = True
+    parts_since = parting.NIXL_SINCE
+    pair_error = staticmethod(parting.nixl_connector_error)
     fitted_on = FITTED_ON
 
     def check_version(self, version: str | None) -> str:
@@ -71,6 +80,10 @@ class Vllm(Engine):
                 f"Known: {first} to {last}.",
             )
         return version.strip()
+
+    def is_at_least(self, version: str, since: str) -> bool:
+        """Return whether a version, builds on the way to one included, is `since` or newer."""
+        return vllm_versions.at_least(version, since)
 
     def version_on(self, date: str) -> str:
         """Return the newest release on a day (YYYY-MM-DD)."""

@@ -12,10 +12,11 @@ from llmplan.errors import InputError
 from llmplan.memory.formats import weight_format
 from llmplan.planning.binding import relaxations
 from llmplan.planning.describe import model_facts
+from llmplan.planning.disaggregated import best_pair
 from llmplan.planning.licences import licence_problem
 from llmplan.planning.mixed import mixed_parts
 from llmplan.planning.own_or_rent import own_or_rent
-from llmplan.planning.planned import planned_of, point_of, share_of
+from llmplan.planning.planned import planned_of, planned_pair, point_of, share_of
 from llmplan.planning.remedies import remedies_for
 from llmplan.planning.request import Options, requested
 from llmplan.planning.search import Found, Result, Search
@@ -27,6 +28,7 @@ from llmplan.specs.model import Model
 from llmplan.specs.plan import (
     Bounds,
     Demand,
+    Disaggregated,
     OwnOrRent,
     PlanAnswer,
     Planned,
@@ -92,9 +94,11 @@ def plan_answer(
         refused = (Relaxation("license", None, None, problem),)
         return answer.of(Result([], [], [], 0), (), refused, (*said, *notes))
     result = search.run(demand, wanted.bounds)
+    apart = answer.disaggregated()
     mixed = () if result.priced or result.unpriced else answer.mixed()
-    binding = () if result.priced or result.unpriced or mixed else answer.binding()
-    return answer.of(result, mixed, binding, (*said, *notes))
+    met = result.priced or result.unpriced or mixed
+    binding = () if met else answer.binding()
+    return answer.of(result, mixed, binding, (*said, *notes), apart)
 
 
 class _Answer:
@@ -109,7 +113,7 @@ class _Answer:
 
     def of(
         self, result: Result, mixed: tuple[Planned, ...], binding: tuple[Relaxation, ...],
-        said: tuple[Warning_, ...],
+        said: tuple[Warning_, ...], apart: tuple[Disaggregated, ...] = (),
     ) -> PlanAnswer:  # fmt: skip
         """Return the whole answer."""
         priced, unpriced = self._planned(result.priced), self._planned(result.unpriced)
@@ -124,6 +128,7 @@ class _Answer:
             setups=priced,
             unpriced=unpriced,
             mixed=mixed,
+            disaggregated=apart,
             pareto=self._front(result.front),
             binding=binding,
             own_or_rent=self._own_or_rent(result.priced, priced),
@@ -150,6 +155,16 @@ class _Answer:
 
     def _stock(self, f: Found) -> Stock:
         return self.search.space.stocks[self.search.space.rows[f.replica.row].stock]
+
+    def disaggregated(self) -> tuple[Disaggregated, ...]:
+        """Return the best pair of setups for prompts and for decoding, if there is one."""
+        bounds = self.wanted.bounds
+        pair = best_pair(self.search, self.demand, bounds)
+        if pair is None:
+            return ()
+        space = self.search.space
+        stock = space.stocks[space.rows[pair.decode.replica.row].stock]
+        return (planned_pair(pair, stock, self.demand, bounds, self.table, name=self.name),)
 
     def mixed(self) -> tuple[Planned, ...]:
         """Return replicas on several kinds of devices that meet the load together."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -120,6 +121,29 @@ def _taking(replica: Replica, sequences: float) -> Replica:
     return replica._replace(request=kept, load=replica.load._replace(held=sequences))
 
 
+def fewest(meets: Callable[[Any], Any], least: Any) -> Any:
+    """Return the least counts that meet something, 0 where none do; more never meets less.
+
+    `least` is known to be needed. Replicas used to less than a hundredth of what that says are
+    not looked at.
+    """
+    low, high = least - 1, np.zeros_like(least)
+    for times in TIMES:
+        tried = np.ceil(least * times)
+        fine = (high == 0) & meets(tried)
+        low = np.where((high == 0) & ~fine, tried, low)
+        high = np.where(fine, tried, high)
+        if (high > 0).all():
+            break
+    low = np.where(high > 0, low, -1)
+    while (high - low > 1).any():
+        middle = np.where(high - low > 1, np.floor((low + high) / 2), np.maximum(high, 1))
+        fine = meets(middle) | (high - low <= 1)
+        low = np.where(fine, low, middle)
+        high = np.where(fine & (high - low > 1), middle, high)
+    return high
+
+
 class Crowd:
     """Replicas of many setups as columns, under one kind of load."""
 
@@ -200,26 +224,8 @@ class Crowd:
         return low, high
 
     def replicas(self, least: Any) -> Any:
-        """Return the fewest replicas of each that meet the whole load, 0 where none do.
-
-        `least` is known to be needed. Replicas used to less than a hundredth of what the bound
-        says are not looked at.
-        """
-        low, high = least - 1, np.zeros_like(least)
-        for times in TIMES:
-            tried = np.ceil(least * times)
-            fine = (high == 0) & self.meets(self.share(tried))
-            low = np.where((high == 0) & ~fine, tried, low)
-            high = np.where(fine, tried, high)
-            if (high > 0).all():
-                break
-        low = np.where(high > 0, low, -1)
-        while (high - low > 1).any():
-            middle = np.where(high - low > 1, np.floor((low + high) / 2), np.maximum(high, 1))
-            fine = self.meets(self.share(middle)) | (high - low <= 1)
-            low = np.where(fine, low, middle)
-            high = np.where(fine & (high - low > 1), middle, high)
-        return high
+        """Return the fewest replicas of each that meet the whole load, 0 where none do."""
+        return fewest(lambda count: self.meets(self.share(count)), least)
 
     def share(self, count: Any) -> Any:
         """Return the load of the busiest of so many replicas."""
