@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from llmplan.sweep.run import Summary
 
 
+OUTPUT = "File (.parquet .csv .jsonl .sqlite .duckdb), or a folder of Parquet parts."
+
+
 @click.command("sweep")
 @click.argument("file", type=click.Path())
-@click.option("-o", "--output", required=True, type=click.Path(),
-              help="File (.parquet .csv .jsonl .sqlite .duckdb), or a folder of Parquet parts.")  # fmt: skip
+@click.option("-o", "--output", required=True, type=click.Path(), help=OUTPUT)
 @option("--workers", "workers", "Processes (default: one a core).", type=click.IntRange(1, 4096))
 @option("--ray", "ray", "Address of a Ray cluster to compute on: auto, HOST:PORT.")
 @click.option("--restart", is_flag=True, help="Drop what an unfinished sweep left.")

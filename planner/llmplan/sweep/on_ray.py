@@ -54,7 +54,8 @@ def _tasks(
     task = ray.remote(max_retries=RETRIES, num_cpus=1)(_compute)
     shared, key = ray.put((space, table)), os.urandom(8)
     most = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
-    rest, waiting = iter(numbers), {}
+    rest = iter(numbers)
+    waiting: dict[Any, int] = {}
     while True:
         while len(waiting) < most and (number := next(rest, None)) is not None:
             waiting[task.remote(key, shared, number, make)] = number

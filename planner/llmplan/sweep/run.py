@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +96,7 @@ def sweep_file(
         except OSError as e:
             raise full_disk(e) from None
         work.remove()
-    left_out = Counter(state["left_out"])
+    left_out: Counter[str] = Counter(state["left_out"])
     left_out["splits over other than the devices there are"] += space.idle
     return Summary(
         str(output), space.points + space.idle, state["rows"], state["fitting"], dict(+left_out)
@@ -167,7 +166,7 @@ def _parts(
         pass
     for part in done_parts(folder).values():
         state = _counted(state, part)
-    os.replace(folder, work.output)
+    folder.replace(work.output)
     return state
 
 
@@ -184,7 +183,7 @@ def _shown(
 
 
 def _counted(state: State, part: Part) -> State:
-    left_out = Counter(state["left_out"])
+    left_out: Counter[str] = Counter(state["left_out"])
     left_out.update(part.left_out)
     return state | {
         "next": state["next"] + 1,

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from typing import Any, NamedTuple
 
@@ -39,7 +40,8 @@ Make = Callable[[Rows, int], bytes]
 """Turns the rows of the part of a number into bytes, or writes them and returns none."""
 
 
-class Encoder(NamedTuple):
+@dataclass(frozen=True)
+class Encoder:
     """Encodes rows in a format."""
 
     format: str
