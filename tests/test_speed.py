@@ -203,7 +203,7 @@ def test_a_rate_beyond_capacity_is_said() -> None:
 
 
 def test_disaggregated_needs_replicas() -> None:
-    load = {"dp": 4, "concurrency": 64, "input_tokens": 6000, "output_tokens": 200}
+    load = {"dp": 4, "rate_per_s": 4.0, "input_tokens": 6000, "output_tokens": 200}
     split = speed("llama-3.1-8b", disaggregated=True, **load)
     assert split.tpot_s.value < speed("llama-3.1-8b", **load).tpot_s.value  # no prompt disturbs
     with pytest.raises(InputError, match="needs replicas"):
