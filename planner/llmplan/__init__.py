@@ -240,8 +240,8 @@ def sweep(plan: str | Path | Mapping[str, Any], *, offline: bool = False) -> pa.
     from llmplan.extras import require
 
     require("A sweep", "sweep", "numpy", "pyarrow")
-    from llmplan.sweep.run import sweep_table
-    from llmplan.sweep.space import space_of
+    from llmplan.sweeping.run import sweep_table
+    from llmplan.sweeping.space import space_of
 
     asked = plan_of(dict(plan)) if isinstance(plan, Mapping) else read_plan(Path(plan))
     return sweep_table(space_of(asked, offline=offline), open_speed_table())

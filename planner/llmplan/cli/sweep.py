@@ -12,7 +12,7 @@ from llmplan.cli.options import option
 from llmplan.extras import require
 
 if TYPE_CHECKING:
-    from llmplan.sweep.run import Summary
+    from llmplan.sweeping.run import Summary
 
 
 OUTPUT = "File (.parquet .csv .jsonl .sqlite .duckdb), or a folder of Parquet parts."
@@ -55,8 +55,8 @@ def command(
     require("A sweep", "sweep", "numpy", "pyarrow")
     from llmplan.catalog.plan_file import read_plan
     from llmplan.catalog.speed_table import open_speed_table
-    from llmplan.sweep.run import sweep_file
-    from llmplan.sweep.space import space_of
+    from llmplan.sweeping.run import sweep_file
+    from llmplan.sweeping.space import space_of
 
     space = space_of(read_plan(Path(file)), offline=offline)
     summary = sweep_file(

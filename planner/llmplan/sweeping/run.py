@@ -14,14 +14,14 @@ import pyarrow as pa
 from llmplan.errors import InputError
 from llmplan.specs.record import plain
 from llmplan.specs.speed import SpeedTable
-from llmplan.sweep.databases import DuckDb, Sqlite, full_disk
-from llmplan.sweep.encode import SUFFIXES, encoded
-from llmplan.sweep.outputs import AppendedFile, Output, State, WorkFolder
-from llmplan.sweep.parts import Parts, done_parts
-from llmplan.sweep.progress import Progress
-from llmplan.sweep.rows import Evaluator, wanted_of
-from llmplan.sweep.space import Space
-from llmplan.sweep.workers import PART_POINTS, Encoder, Make, Part, computed, parts_of
+from llmplan.sweeping.databases import DuckDb, Sqlite, full_disk
+from llmplan.sweeping.encode import SUFFIXES, encoded
+from llmplan.sweeping.outputs import AppendedFile, Output, State, WorkFolder
+from llmplan.sweeping.parts import Parts, done_parts
+from llmplan.sweeping.progress import Progress
+from llmplan.sweeping.rows import Evaluator, wanted_of
+from llmplan.sweeping.space import Space
+from llmplan.sweeping.workers import PART_POINTS, Encoder, Make, Part, computed, parts_of
 from llmplan.version import __version__
 
 MAX_TABLE_POINTS = 50_000_000
@@ -159,7 +159,7 @@ def _parts(
     if ray is None:
         made = computed(space, table, numbers, make, workers)
     else:
-        from llmplan.sweep.on_ray import computed_on_ray
+        from llmplan.sweeping.on_ray import computed_on_ray
 
         made = computed_on_ray(space, table, numbers, make, ray)
     for _ in _shown(made, space, sum(p.points for p in done.values()), quiet):

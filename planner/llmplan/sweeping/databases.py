@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from llmplan.errors import InputError, OutsideError
-from llmplan.sweep.encode import plain_table
-from llmplan.sweep.outputs import State, WorkFolder
+from llmplan.sweeping.encode import plain_table
+from llmplan.sweeping.outputs import State, WorkFolder
 
 _TYPES = {"string": "TEXT", "int64": "BIGINT", "double": "DOUBLE", "bool": "BOOLEAN"}
 

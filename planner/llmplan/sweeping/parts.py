@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pyarrow.parquet as pq
 
-from llmplan.sweep.encode import write_parquet
-from llmplan.sweep.rows import Rows
-from llmplan.sweep.workers import Part
+from llmplan.sweeping.encode import write_parquet
+from llmplan.sweeping.rows import Rows
+from llmplan.sweeping.workers import Part
 
 KEY = b"llmplan"
 NAME = "part-{:08d}.parquet"

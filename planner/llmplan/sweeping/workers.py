@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 from llmplan.errors import OutsideError
 from llmplan.specs.speed import SpeedTable
-from llmplan.sweep.encode import encoded
-from llmplan.sweep.rows import Evaluator, Rows
-from llmplan.sweep.space import Space
+from llmplan.sweeping.encode import encoded
+from llmplan.sweeping.rows import Evaluator, Rows
+from llmplan.sweeping.space import Space
 
 PART_POINTS = 1 << 17
 """Points of a part: what is lost at most when a worker dies, and a row group of the output."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from llmplan.errors import InputError, OutsideError
-from llmplan.sweep.footer import joined_footer
+from llmplan.sweeping.footer import joined_footer
 
 State = dict[str, Any]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from llmplan.errors import InputError, OutsideError
 from llmplan.specs.speed import SpeedTable
-from llmplan.sweep.rows import Evaluator
-from llmplan.sweep.space import Space
-from llmplan.sweep.workers import Make, Part, compute
+from llmplan.sweeping.rows import Evaluator
+from llmplan.sweeping.space import Space
+from llmplan.sweeping.workers import Make, Part, compute
 
 AHEAD = 4
 """Tasks in flight a core, so that none waits for the next one."""

@@ -13,7 +13,7 @@ from llmplan.planning.request import (
 )
 from llmplan.specs.model import Model
 from llmplan.specs.plan_file import PlanFile
-from llmplan.sweep.space import workload_axes
+from llmplan.sweeping.space import workload_axes
 
 BLOCK = 4096
 """Points that one call of the formulas takes: their arrays stay in the processor's cache."""
