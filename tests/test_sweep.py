@@ -135,6 +135,26 @@ def test_derived_columns_and_limits() -> None:
         assert row["slow"] == (row["tpot_s"] > 0.01) == (not row["meets_limits"])
 
 
+def test_filters_of_bools_leave_out_what_is_not_known() -> None:
+    """A device without a speed has null for meets_limits: neither it nor its `not` holds."""
+    plan = {"models": ["llama-3.1-8b"], "gpus": ["h100-sxm"], "limits": {"tpot_s": "10ms"},
+            "workload": {"concurrency": "1..256 x4"}}  # fmt: skip
+    rows = llmplan.sweep(plan).to_pylist()
+    for text, want in (
+        ("fits and meets_limits", [r for r in rows if r["fits"] and r["meets_limits"]]),
+        ("not meets_limits", [r for r in rows if r["meets_limits"] is False]),
+        ("fits and not meets_limits or tpot_s < 0.008",
+         [r for r in rows if not r["meets_limits"] or r["tpot_s"] < 0.008]),
+    ):  # fmt: skip
+        assert llmplan.sweep(plan | {"filter": text}).to_pylist() == want
+        assert len(want) > 0
+    speechless = {"models": ["flan-t5-xxl"], "gpus": ["h100-sxm"], "engines": ["transformers"],
+                  "limits": {"tpot_s": "10ms"}}  # fmt: skip
+    assert [r["meets_limits"] for r in llmplan.sweep(speechless).to_pylist()] == [None]
+    for text in ("meets_limits", "not meets_limits"):
+        assert llmplan.sweep(speechless | {"filter": text}).num_rows == 0
+
+
 FAULTS = [
     ("models: [llama-3.1-8b]\n", "gpus is missing"),
     ("models: [llama-3.1-8b]\ngpu: [l4]\n", ":2:6: gpu: unknown key, did you mean gpus?"),
