@@ -51,8 +51,9 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".duckdb":
         import duckdb
 
-        return list(duckdb.connect(str(path)).execute("SELECT * FROM sweep").arrow()
-                    .read_all().to_pylist())  # fmt: skip
+        found = duckdb.connect(str(path)).execute("SELECT * FROM sweep")
+        names = [d[0] for d in found.description]
+        return [dict(zip(names, r, strict=True)) for r in found.fetchall()]
     from pyarrow import parquet
 
     return list(parquet.read_table(path).to_pylist())
