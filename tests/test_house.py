@@ -190,6 +190,7 @@ def test_public_surface_is_small() -> None:
         "load_gpu",
         "load_model",
         "plan",
+        "sweep",
     ]
 
 

@@ -73,16 +73,24 @@ class CatalogFileError(InputError):
 
     @classmethod
     def at(
-        cls, file: str, line: int | None, field: str | None, problem: str, hint: str | None = None
+        cls,
+        file: str,
+        line: int | None,
+        field: str | None,
+        problem: str,
+        hint: str | None = None,
+        *,
+        column: int | None = None,
     ) -> CatalogFileError:
-        """Return the error of one place in a file: `file:line: field: problem.`."""
-        place = f"{file}:{line}" if line else file
+        """Return the error of one place in a file: `file:line:column: field: problem.`."""
+        place = ":".join(str(part) for part in (file, line, column) if part)
         error = cls(f"{place}: {field + ': ' if field else ''}{problem}.", hint)
-        error.file, error.line, error.field = file, line, field
+        error.file, error.line, error.field, error.column = file, line, field, column
         return error
 
     file: str | None = None
     line: int | None = None
+    column: int | None = None
     field: str | None = None
 
 

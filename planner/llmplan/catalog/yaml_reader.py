@@ -14,7 +14,22 @@ from llmplan.errors import CatalogFileError
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 24
 MAX_DIGITS = 40
-Lines = dict[tuple[str | int, ...], int]
+
+
+class Line(int):
+    """The number of a line, with the column at which a value's text starts in it, both from 1."""
+
+    column: int
+
+    def __new__(cls, node: Any) -> Line:
+        """Return the place of a node of PyYAML."""
+        line = super().__new__(cls, node.start_mark.line + 1)
+        quoted = getattr(node, "style", None) in ("'", '"')
+        line.column = node.start_mark.column + 1 + quoted
+        return line
+
+
+Lines = dict[tuple[str | int, ...], Line]
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE = "tag:yaml.org,2002:"
@@ -44,7 +59,7 @@ def parse_yaml(text: str, where: str) -> tuple[Any, Lines]:
     return _build(node, (), lines, loader, where), lines
 
 
-def line_of(at: tuple[str | int, ...], lines: Lines | None) -> int | None:
+def line_of(at: tuple[str | int, ...], lines: Lines | None) -> Line | None:
     """Return the line of a place in the data, or of the nearest part above it."""
     if not lines:
         return None
@@ -75,21 +90,22 @@ def _event_line(event: yaml.Event) -> int:
 
 
 def _build(node: Any, at: tuple[str | int, ...], lines: Lines, loader: Any, where: str) -> Any:
-    lines[at] = node.start_mark.line + 1
+    lines[at] = Line(node)
     if isinstance(node, yaml.ScalarNode):
         return _scalar(node, lines[at], loader, where)
     if isinstance(node, yaml.SequenceNode):
         return [_build(n, (*at, i), lines, loader, where) for i, n in enumerate(node.value)]
     result: dict[str, Any] = {}
     for key_node, value_node in node.value:
-        line = key_node.start_mark.line + 1
+        line = Line(key_node)
         if not isinstance(key_node, yaml.ScalarNode):
             raise CatalogFileError(f"{where}:{line}: a key must be plain text.")
         key = str(key_node.value)
         if key in result:
             raise CatalogFileError(f"{where}:{line}: key {key!r} stands twice.", "Keep one.")
         result[key] = _build(value_node, (*at, key), lines, loader, where)
-        lines[(*at, key)] = line
+        if lines[(*at, key)] != line:
+            lines[(*at, key)] = line
     return result
 
 

@@ -14,7 +14,7 @@ from llmplan.errors import CatalogFileError, InputError
 @click.argument("files", nargs=-1, required=True)
 @output_options
 def command(files: tuple[str, ...], format: str, as_json: bool, offline: bool, quiet: bool) -> int:
-    """Validate catalogue YAML files or folders: models, devices and nodes.
+    """Validate YAML files or folders: models, devices, machines, plans of sweeps and reports.
 
     Prints file, line and field of every fault with the edit that mends it; exit code 2.
     With --json each fault has them as file, line, field, message and hint.
@@ -45,6 +45,7 @@ def _record(fault: CatalogFileError) -> dict[str, object]:
     return {
         "file": fault.file,
         "line": fault.line,
+        "column": fault.column,
         "field": fault.field,
         "message": fault.message,
         "hint": fault.hint,

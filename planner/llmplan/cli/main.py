@@ -19,6 +19,7 @@ COMMANDS = {
     "plan": "Which hardware, how many, which setup meets a load within limits at the least cost?",
     "models": "What models are known; `models show ID` gives every fact and its source.",
     "gpus": "What devices are known; `gpus show ID` gives every fact and its source.",
+    "sweep": "Many combinations at once, to Parquet, CSV, JSON lines or a database.",
     "deploy": "The files or the command that start a setup: docker, Kubernetes, systemd ...",
     "engines": "What serving engines are known; `engines show ID` gives facts and sources.",
     "measurements": "Start-up logs of your own, read into rows that `validate` scores.",

@@ -132,6 +132,10 @@ class Engine(ABC):
     smaller_kv: str
     has_tensor_parallel: bool
     plans_drafts: bool = False
+    plan_reads_load: bool = True
+    """Whether memory depends on the requests in flight."""
+    plan_reads_prompt: bool = False
+    """Whether memory depends on the prompt's length beside the context, in decoders too."""
     parts_since: str | None = None
     """First version that reads prompts and decodes in servers of their own; null where none is."""
     fitted_on: tuple[Fitted, ...] = ()
@@ -191,6 +195,13 @@ class Engine(ABC):
     @abstractmethod
     def plan(self, request: Request) -> Plan:
         """Return the memory of the fullest device, the KV pool and what it holds."""
+
+    def same_plan_up_to(self, request: Request) -> int | None:
+        """Return the requests in flight up to which the plan is that of one; null: any.
+
+        For whoever plans one setup under many loads: those that share a plan need it once.
+        """
+        return 0 if self.plan_reads_load else None
 
     def chunk_tokens(self, request: Request) -> float | None:
         """Return the prompt tokens of a step by default, None where speed's table has them."""

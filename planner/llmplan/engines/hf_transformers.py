@@ -108,8 +108,10 @@ class Transformers(LayeredEngine):
     versions = tuple(p.since for p in POLICIES)
     fitted_on = (HIDDEN_STATES_FITTED_ON,)
     smaller_kv = "fp8"
+    plan_reads_prompt = True
     formats = ("bnb-int8", "awq-int4", "gptq-int4", "bnb-nf4")
     architectures = TRANSFORMERS
+    plan_reads_load = False
 
     def knows(self, model: Model) -> bool:
         """Return whether Transformers has the architecture, or the checkpoint brings its code."""

@@ -97,6 +97,7 @@ class LmDeploy(PagedEngine):
     smaller_kv = "int8"
     formats = ("awq-int4",)
     architectures = ARCHITECTURES
+    plan_reads_load = False
 
     def unsupported(self, request: Request) -> str | None:
         """Return why LMDeploy does not run this model, format or device."""

@@ -129,6 +129,7 @@ class Sglang(PagedEngine):
     versions = tuple(row.since for row in POLICIES)
     formats = ("fp8", "int8-w8a8", "nvfp4", "awq-int4", "gptq-int4")
     architectures = ARCHITECTURES
+    plan_reads_load = False
     plans_drafts = True
     parts_since = parting.SGLANG_SINCE
     pair_error = staticmethod(parting.sglang_error)

@@ -80,6 +80,7 @@ class TensorRtLlm(PagedEngine):
     versions = tuple(row.since for row in POLICIES)
     formats = ("fp8", "nvfp4", "awq-int4", "gptq-int4")
     architectures = ARCHITECTURES
+    plan_reads_load = False
 
     def unsupported(self, request: Request) -> str | None:
         """Return why TensorRT-LLM does not run this model, format or device."""

@@ -15,9 +15,18 @@ from llmplan.engines import (
     vllm_support,
     vllm_versions,
 )
-from llmplan.engines.base import CONTEXT_BYTES, Engine, Overheads, Plan, Request, Stage, solve
+from llmplan.engines.base import (
+    CONTEXT_BYTES,
+    Engine,
+    Overheads,
+    Plan,
+    Request,
+    Stage,
+    solve,
+)
 from llmplan.engines.drafting import draft_terms, drafter_of
 from llmplan.engines.starting import Start
+from llmplan.engines.vllm_batch import batch_limits, default_batch
 from llmplan.engines.vllm_measured import (
     CUDA_GRAPH_BYTES,
     FITTED_ON,
@@ -185,6 +194,11 @@ class Vllm(Engine):
             warnings=_warnings(request),
         )
 
+    def same_plan_up_to(self, request: Request) -> int | None:
+        """Return the requests that max_num_seqs is not widened for, over all replicas."""
+        given = request.limits.max_num_seqs
+        return None if given else batch_limits(request)[1] * request.parallel.dp
+
     def chunk_tokens(self, request: Request) -> float | None:
         """Return max_num_batched_tokens of the version and device."""
         return float(batch_limits(request)[0])
@@ -208,37 +222,8 @@ class Vllm(Engine):
         if request.limits.offline_batch:
             limits = request.limits._replace(max_num_batched_tokens=tokens)
             request = replace(request, limits=limits)
-        default = _default_batch(request)[1]
+        default = default_batch(request)[1]
         return vllm_launch.start(request, max_num_seqs=None if seqs == default else seqs)
-
-
-def batch_limits(request: Request) -> tuple[int, int]:
-    """Return max_num_batched_tokens and max_num_seqs of one replica: the user's or the defaults."""
-    tokens, seqs = _default_batch(request)
-    limits = request.limits
-    seqs = limits.max_num_seqs or seqs
-    return limits.max_num_batched_tokens or max(tokens, seqs), seqs
-
-
-def _default_batch(request: Request) -> tuple[int, int]:
-    policy, gpu = policy_of(request.version), request.gpu
-    if not policy.tiers:
-        tokens = max(request.context_tokens, vllm_versions.V0_BATCH_FLOOR)
-        if policy.chunk_tokens and request.context_tokens > vllm_versions.V0_LONG_CONTEXT:
-            tokens = policy.chunk_tokens
-        return tokens, vllm_versions.V0_SEQUENCES
-    name = gpu.name.lower()
-    small = any(part in name or part == gpu.compute_capability for part in policy.spared)
-    fitting = (
-        tier
-        for tier in policy.tiers
-        if tier.memory_bytes == 0 or (request.device_bytes >= tier.memory_bytes and not small)
-        if not tier.names or any(part in name for part in tier.names)
-    )
-    tier = next(fitting)
-    if request.limits.offline_batch:
-        return tier.offline_batched_tokens, tier.max_num_seqs
-    return tier.max_num_batched_tokens, tier.max_num_seqs
 
 
 def _overheads(request: Request, policy: Policy, batched: int, seqs: int) -> Overheads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from llmplan.specs.number import Number
 from llmplan.specs.prices import Price
 from llmplan.specs.setup import Answer, Cost, Setup
 
@@ -16,13 +17,22 @@ def cost_of(setup: Setup, price: Price) -> Cost:
 
     Per million output tokens only where their rate is predicted.
     """
-    machines = -(-setup.gpus // (price.gpu_count or 1))
-    usd_per_hour = machines * price.usd_per_hour
+    hour = cost_per_hour(price, setup.gpus)
     rate = setup.performance.output_tokens_per_s
     each = None
     if rate is not None and rate.value > 0:
-        each = usd_per_hour / (rate.value * SECONDS_PER_HOUR) * MILLION
-    return Cost(usd_per_hour, each, price.provider, price.instance_type, price.as_of)
+        each = cost_per_million(usd_per_hour=hour, output_tokens_per_s=rate.value)
+    return Cost(hour, each, price.provider, price.instance_type, price.as_of)
+
+
+def cost_per_hour(price: Price, gpus: int) -> float:
+    """Return what the machines for so many devices cost [USD/h]."""
+    return -(-gpus // (price.gpu_count or 1)) * price.usd_per_hour
+
+
+def cost_per_million(*, usd_per_hour: Number, output_tokens_per_s: Number) -> Number:
+    """Return the cost of a million output tokens [USD], of numbers or arrays."""
+    return usd_per_hour / (output_tokens_per_s * SECONDS_PER_HOUR) * MILLION
 
 
 def priced(setup: Setup, price: Price) -> Setup:

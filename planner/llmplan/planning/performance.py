@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from llmplan.engines.base import Engine, Plan, Request
 from llmplan.engines.speed_labels import device_class
 from llmplan.engines.speed_load import load_of
 from llmplan.engines.speed_setting import setting_of
 from llmplan.errors import InputError
-from llmplan.planning.intervals import interval, regime_of
+from llmplan.planning.intervals import REGIMES, interval, regime_of
+from llmplan.specs.number import Number, chosen, larger, smaller, some
 from llmplan.specs.setup import Band, Performance, Warning_
 from llmplan.specs.speed import SpeedTable
 from llmplan.speed.disaggregated import disaggregated_figures
@@ -49,7 +53,7 @@ def performance_of(
             bands["output_tokens_per_s"], 1 / request.parallel.gpus
         ),
         prefill_tokens_per_s=_alone(engine, table, setting, load, basis),
-        utilization=_utilization(load, figures),
+        utilization=float(utilization(load, figures)) if load.rate_per_s else None,
     )
     return performance, _warnings(load, figures)
 
@@ -90,9 +94,9 @@ def figures_of(request: Request, setting: Setting, load: Load) -> Figures:
     return loop_figures(setting, load)
 
 
-def running_context(load: Load, figures: Figures) -> tuple[float, float]:
+def running_context(load: Load, figures: Figures) -> tuple[Number, Number]:
     """Return the sequences that a replica's steps hold, and their mean context [tokens]."""
-    return float(figures.running), load.past_tokens + load.input_tokens + load.output_tokens / 2
+    return figures.running, load.past_tokens + load.input_tokens + load.output_tokens / 2
 
 
 def basis_of(request: Request, engine: Engine, table: SpeedTable) -> str:
@@ -113,19 +117,38 @@ def _bands(
     request: Request, engine: Engine, table: SpeedTable, figures: Figures, setting: Setting,
     load: Load, basis: str,
 ) -> dict[str, Band]:  # fmt: skip
-    others = [figures]
-    if min(load.in_flight, load.held) > NEAR_FULL * load.held and not load.rate_per_s:
-        for share in (1 - POOL_DOUBT, 1 + POOL_DOUBT):
-            others.append(
-                figures_of(request, setting, load._replace(held=max(1.0, load.held * share)))
-            )
+    least, most = spread(lambda other: figures_of(request, setting, other), figures, load)
     bands, regime = {}, regime_of(load)
     for name in SHOWN:
         value = float(getattr(figures, name))
-        values = [float(getattr(f, name)) for f in others]
         low, high = interval(table, name, engine.name, basis, regime)
-        bands[name] = Band(value, min(values) * low, max(values) * high, CONFIDENCE, basis)
+        ends = float(getattr(least, name)) * low, float(getattr(most, name)) * high
+        bands[name] = Band(value, *ends, CONFIDENCE, basis)
     return bands
+
+
+def spread(
+    figures_of: Callable[[Load], Figures], figures: Figures, load: Load
+) -> tuple[Figures, Figures]:
+    """Return the least and the most of the figures over the doubt of a pool that is nearly full.
+
+    `figures_of` gives those of a load; numbers or arrays.
+    """
+    least = most = figures
+    near = (smaller(load.in_flight, load.held) > NEAR_FULL * load.held) & (load.rate_per_s == 0)
+    if some(near):
+        for share in (1 - POOL_DOUBT, 1 + POOL_DOUBT):
+            other = figures_of(load._replace(held=larger(1.0, load.held * share)))
+            least = _where(near, smaller, least, other)
+            most = _where(near, larger, most, other)
+    return least, most
+
+
+def _where(
+    near: Any, pick: Callable[[Number, Number], Number], ours: Figures, others: Figures
+) -> Figures:
+    rows = zip(ours, others, strict=True)
+    return Figures(*(chosen(near, pick(a, b), a) for a, b in rows))
 
 
 CONFIDENCE = 0.8
@@ -143,21 +166,27 @@ def _scaled(band: Band, factor: float) -> Band:
 def _alone(
     engine: Engine, table: SpeedTable, setting: Setting, load: Load, basis: str
 ) -> Band:  # fmt: skip
-    """Return how fast one prompt is read that has the setup for itself, as llama-bench does."""
-    one = load._replace(in_flight=1.0, rate_per_s=0.0)
-    value = float(prefill_figures(setting, one).prefill_tokens_per_s)
-    low, high = interval(table, "prefill_tokens_per_s", engine.name, basis, regime_of(one))
+    value = float(read_alone(setting, load))
+    low, high = interval(table, "prefill_tokens_per_s", engine.name, basis, REGIMES[0])
     return Band(value, value * low, value * high, CONFIDENCE, basis)
 
 
-def _utilization(load: Load, figures: Figures) -> float | None:
-    """Return the share of the capacity that a rate takes."""
-    return float(load.rate_per_s / figures.capacity_per_s) if load.rate_per_s else None
+def read_alone(setting: Setting, load: Load) -> Number:
+    """Return how fast one prompt is read that has the setup for itself, as llama-bench does.
+
+    [tokens/s]; numbers or arrays.
+    """
+    return prefill_figures(setting, load._replace(in_flight=1.0)).prefill_tokens_per_s
+
+
+def utilization(load: Load, figures: Figures) -> Number:
+    """Return the share of the capacity that a rate takes; numbers or arrays."""
+    return load.rate_per_s / figures.capacity_per_s
 
 
 def _warnings(load: Load, figures: Figures) -> tuple[Warning_, ...]:
-    used = _utilization(load, figures)
-    if used is None or used < 1:
+    used = float(utilization(load, figures))
+    if used < 1:
         return ()
     message = (
         f"{load.rate_per_s:g} requests a second are {used:.1f} times what it serves "

@@ -64,3 +64,12 @@ def chosen(condition: Any, yes: Number, no: Number) -> Number:
     if isinstance(condition, bool):
         return yes if condition else no
     return _numpy().where(condition, yes, no)
+
+
+def some(condition: Any) -> bool:
+    """Return whether a condition holds, or holds anywhere in an array.
+
+    >>> some(False)
+    False
+    """
+    return condition if isinstance(condition, bool) else bool(condition.any())

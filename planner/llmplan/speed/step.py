@@ -146,6 +146,14 @@ LIMITS = ("memory bandwidth", "compute", "interconnect", "launch overhead")
 
 def limit_of(setting: Setting, parts: Parts, *, sequences: Number, context: Number) -> str:
     """Return what takes most of a decode step: one of LIMITS. For single settings."""
+    shares = limit_shares(setting, parts, sequences=sequences, context=context)
+    return max(zip(LIMITS, shares, strict=True), key=lambda share: float(share[1]))[0]
+
+
+def limit_shares(
+    setting: Setting, parts: Parts, *, sequences: Number, context: Number
+) -> tuple[Number, ...]:
+    """Return what each of LIMITS takes of a decode step [s]."""
     r, h = setting.rates, setting.habits
     tokens = sequences * (1 + h.drafted)
     read = decode_parts(
@@ -155,13 +163,9 @@ def limit_of(setting: Setting, parts: Parts, *, sequences: Number, context: Numb
     )
     saved_memory = 2 * (parts.total_s - read.total_s)
     kernels = parts.dense_s + parts.experts_s + parts.attention_s
-    shares = {
-        "memory bandwidth": saved_memory + host_s(setting, tokens=tokens),
-        "compute": kernels - saved_memory,
-        "interconnect": parts.exchange_s,
-        "launch overhead": parts.overhead_s - host_s(setting, tokens=tokens),
-    }
-    return max(shares, key=lambda name: float(shares[name]))
+    host = host_s(setting, tokens=tokens)
+    memory, launch = saved_memory + host, parts.overhead_s - host
+    return memory, kernels - saved_memory, parts.exchange_s, launch
 
 
 def prefill_parts(setting: Setting, *, prompts: Number, tokens: Number, past: Number) -> Parts:

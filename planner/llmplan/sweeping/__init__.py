@@ -1,0 +1,1 @@
+"""Bulk evaluation: a plan file's grid to rows, in files or an Arrow table, local or on Ray."""
