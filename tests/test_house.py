@@ -205,6 +205,7 @@ def test_public_surface_is_small() -> None:
         "load_model",
         "plan",
         "report",
+        "sweep",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import numpy as np
@@ -247,7 +248,7 @@ def test_budget_and_devices_limit_the_plan() -> None:
     assert needed == [pytest.approx(least)]
     fewest = planned("llama-3.1-8b", [L4], prefer="fewest", **asked).setups[0].gpus
     short = planned("llama-3.1-8b", [L4], max_gpus=fewest - 1, **asked)
-    assert not short.met
+    assert not short.setups
     assert [r.needed for r in short.binding if r.limit == "gpus"] == [fewest]
 
 
@@ -307,9 +308,34 @@ def test_names_are_quoted_in_the_command_that_is_shown() -> None:
     answer = planned("llama-3.1-8b", [L4], concurrency=1, **SHORT)
     setup, demand = answer.setups[0].setup, answer.load
     line = deploy_line(setup, L4, demand, 1, "./a; rm -rf $(x)\n'")
-    import shlex
-
     assert shlex.split(line)[2] == "./a; rm -rf $(x)\n'"
+
+
+@FEW
+@given(load=LOADS, model=st.sampled_from(["llama-3.1-8b", "deepseek-v2-lite"]))
+def test_the_command_that_is_shown_keeps_the_limits(load: dict[str, float], model: str) -> None:
+    """Its own prediction is the plan's, and a burst waits: what runs at once keeps the limit."""
+    for p in planned(model, [L4, H100], engine=("vllm", "sglang"), **SHORT, **load).setups:
+        words = shlex.split(p.deploy)
+        flags = dict(zip(words[3::2], words[4::2], strict=True))
+        asked = {
+            "engine": flags["--engine"], "weight_format": flags["--quant"],
+            "kv_format": flags["--kv-dtype"], "tp": int(flags["--tp"]),
+            "dp": int(flags.get("--dp", 1)), "ep": int(flags.get("--ep", 1)),
+            "gpus": p.setup.gpus, **SHORT,
+        }  # fmt: skip
+        most = flags.get("--max-num-seqs")
+        assert most == (None if p.max_num_seqs is None else str(p.max_num_seqs))
+        if most is not None:
+            asked["max_num_seqs"] = int(most)
+        one = llmplan.estimate(model, p.setup.gpu, rate_per_s=float(flags["--rate"]), **asked)
+        assert one.performance.ttft_s and one.performance.tpot_s
+        assert one.performance.ttft_s.value == pytest.approx(p.ttft_s.value, rel=1e-4)
+        assert one.performance.tpot_s.value == pytest.approx(p.tpot_s.value, rel=1e-4)
+        assert p.batch_limit >= 1
+        burst = llmplan.estimate(model, p.setup.gpu, concurrency=p.batch_limit, **asked)
+        assert burst.performance.tpot_s
+        assert burst.performance.tpot_s.value <= load["tpot_s"] * 1.0001
 
 
 def test_own_or_rent_crosses_where_the_arithmetic_says() -> None:

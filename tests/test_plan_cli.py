@@ -16,11 +16,12 @@ PLAN = ("plan", "llama-3.1-8b", "--rate", "5", "--profile", "chat", "--ttft", "1
 HERE = ("--gpu", "l4", "--gpu", "h100-sxm")
 ANSWER = [
     "schema", "llmplan_version", "model", "load", "limits", "prefer", "searched", "setups",
-    "unpriced", "mixed", "pareto", "binding", "own_or_rent", "warnings",
+    "unpriced", "mixed", "disaggregated", "pareto", "binding", "own_or_rent", "warnings",
 ]  # fmt: skip
 PLANNED = [
     "replicas", "gpus", "setup", "ttft_s", "tpot_s", "e2e_s", "ttft_limit_s", "tpot_limit_s",
-    "output_tokens_per_s", "requests_per_s", "capacity", "batch_limit", "utilization", "rent",
+    "output_tokens_per_s", "requests_per_s", "capacity", "batch_limit", "max_num_seqs",
+    "utilization", "rent",
     "usd_per_hour", "usd_per_million_output_tokens", "power_w", "power_basis", "quality_tier",
     "evidence", "deploy",
 ]  # fmt: skip

@@ -90,6 +90,10 @@ def test_longer_prompts_wait_longer(
 
 RATES = ("bandwidth", "flops", "attention_flops", "link_bandwidth")
 
+FEWER_DECODE = 0.03
+"""Slack for what a faster device may lose: with 101 prompts of 100,000 tokens and 3 tokens out,
+twice the bandwidth is 2.01 % slower in the model, as fewer requests decode at once then."""
+
 
 @given(setups, st.sampled_from(RATES), prompts, outputs, counts)
 def test_a_faster_device_is_no_slower(
@@ -97,8 +101,8 @@ def test_a_faster_device_is_no_slower(
 ) -> None:
     doubled = s._replace(rates=s.rates._replace(**{rate: 2 * getattr(s.rates, rate)}))
     before, after = loop(s, prompt, output, count), loop(doubled, prompt, output, count)
-    assert after.requests_per_s >= before.requests_per_s * (1 - PRECISE)
-    assert after.e2e_s <= before.e2e_s * (1 + PRECISE)
+    assert after.requests_per_s >= before.requests_per_s * (1 - FEWER_DECODE)
+    assert after.e2e_s <= before.e2e_s * (1 + FEWER_DECODE)
     alone, faster = loop(s, prompt, output), loop(doubled, prompt, output)
     assert faster.ttft_s <= alone.ttft_s * (1 + 1e-6)
     assert faster.tpot_s <= alone.tpot_s * (1 + 1e-6)
@@ -203,7 +207,7 @@ def test_a_rate_beyond_capacity_is_said() -> None:
 
 
 def test_disaggregated_needs_replicas() -> None:
-    load = {"dp": 4, "concurrency": 64, "input_tokens": 6000, "output_tokens": 200}
+    load = {"dp": 4, "rate_per_s": 4.0, "input_tokens": 6000, "output_tokens": 200}
     split = speed("llama-3.1-8b", disaggregated=True, **load)
     assert split.tpot_s.value < speed("llama-3.1-8b", **load).tpot_s.value  # no prompt disturbs
     with pytest.raises(InputError, match="needs replicas"):

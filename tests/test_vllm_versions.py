@@ -17,7 +17,7 @@ from llmplan.catalog.resolve import find_gpu, find_model
 from llmplan.catalog.user_files import model_from_config
 from llmplan.engines import get_engine
 from llmplan.engines.base import Request
-from llmplan.engines.vllm import batch_limits
+from llmplan.engines.vllm_batch import batch_limits
 from llmplan.engines.vllm_paging import kinds_on_device, layers_under
 from llmplan.engines.vllm_printed import Pool
 from llmplan.engines.vllm_versions import (

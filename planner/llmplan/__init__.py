@@ -6,7 +6,8 @@
     (False, 87.0)
 
 `load_model` and `load_gpu` take the names and paths of the command line; `fit`, `estimate`,
-`plan` and `deploy` take those records or the names themselves; `report` takes a plan file.
+`plan` and `deploy` take those records or the names themselves; `sweep` and `report` take a plan
+file.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import pyarrow as pa
+
     from llmplan.deployment.run import Artefacts
     from llmplan.reporting.report import Report
     from llmplan.specs.hardware import Accelerator
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
     from llmplan.specs.plan import PlanAnswer
     from llmplan.specs.setup import Answer, Setup
 
-__all__ = ["__version__", "deploy", "estimate", "fit", "load_gpu", "load_model", "plan", "report"]
+__all__ = [
+    "__version__", "deploy", "estimate", "fit", "load_gpu", "load_model", "plan", "report", "sweep",
+]  # fmt: skip
 
 
 def load_model(name: str, *, offline: bool = False) -> Model:
@@ -63,7 +68,7 @@ def fit(model: Model | str, gpu: Accelerator | str, **options: Any) -> Answer:
         prefix_hit_rate, acceptance_rate, disaggregated,
         gpu_memory_utilization, max_num_seqs, max_num_batched_tokens, block_size,
         kv_cache_memory_bytes, speculative_tokens, draft (a model or a name),
-        offline_batch, explain;
+        offline_batch, role, explain;
         `set` (a list of "fact=value", or a mapping) gives facts
         for this run, `host_ram` [bytes] and `host_bandwidth` [bytes/s] those of a processor;
         `offline` keeps off the network
@@ -214,6 +219,36 @@ def plan(model: Model | str, gpu: Accelerator | str | list[str] | None = None,
         said=a.warnings,
         name=model if isinstance(model, str) else None,
     )
+
+
+def sweep(plan: str | Path | Mapping[str, Any], *, offline: bool = False) -> pa.Table:
+    """Return all rows of a grid as an Arrow table (`to_pandas()`, polars, DuckDB read it).
+
+    Parameters
+    ----------
+    plan
+        A plan file, or a mapping with the same keys: models, gpus, gpu_counts, engines,
+        weight_formats, kv_formats, parallel, workload, limits, filter, columns, options
+    offline
+        Keep off the network
+
+    Needs the extra `sweep`. Raises CatalogFileError for what is wrong with the plan, with its
+    place; UnknownName for names that are not known; InputError for a grid too large for a table.
+
+    """
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from llmplan.catalog.plan_file import plan_of, read_plan
+    from llmplan.catalog.speed_table import open_speed_table
+    from llmplan.extras import require
+
+    require("A sweep", "sweep", "numpy", "pyarrow")
+    from llmplan.sweeping.run import sweep_table
+    from llmplan.sweeping.space import space_of
+
+    asked = plan_of(dict(plan)) if isinstance(plan, Mapping) else read_plan(Path(plan))
+    return sweep_table(space_of(asked, offline=offline), open_speed_table())
 
 
 def report(plan: str | Path | Mapping[str, Any], *, offline: bool = False) -> Report:

@@ -34,6 +34,11 @@ def read_plan(path: Path) -> PlanFile:
     return plan_of(data, where=str(path), lines=lines)
 
 
+def is_plan(data: Any) -> bool:
+    """Return whether plain data are meant as a plan, by the keys that only plans have."""
+    return isinstance(data, dict) and bool({"models", "gpus", "workload"} & set(data))
+
+
 def plan_of(data: Any, *, where: str = "plan", lines: Lines | None = None) -> PlanFile:
     """Return the plan of plain data: that of a file, or keywords of `llmplan.sweep`."""
     return _Reader(where, lines).plan(data)

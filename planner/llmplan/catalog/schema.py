@@ -70,7 +70,8 @@ def kind_of(data: Any, where: str) -> str:
         return "models"
     raise CatalogFileError(
         f"{where}: neither a model (decoder or encoder), a device (memory_gib), a node "
-        "(gpu_count), a topic (why), a price list (prices) nor an engine (status, what)."
+        "(gpu_count), a topic (why), a price list (prices), an engine (status, what) nor a plan "
+        "(models, gpus)."
     )
 
 

@@ -83,6 +83,8 @@ planning_options = apply([
            "Share of drafted tokens that are accepted, 0 to 1.", type=float),
     option("--disaggregated/--no-disaggregated", "disaggregated",
            "Prompts and decoding on replicas of their own (--dp 2 and more).", default=None),
+    option("--role", "role", "A server for prompts alone, or for decoding alone, of a pair.",
+           type=click.Choice(["prefill", "decode"])),
     option("--gpu-memory-utilization", "gpu_memory_utilization",
            "Share of the device that the engine takes.", type=float),
     option("--max-num-seqs", "max_num_seqs", "Sequences in one step.", type=int),

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from llmplan.cli.options import option
-from llmplan.errors import InputError
+from llmplan.extras import require
 
 if TYPE_CHECKING:
-    from llmplan.sweep.run import Summary
+    from llmplan.sweeping.run import Summary
+
+
+OUTPUT = "File (.parquet .csv .jsonl .sqlite .duckdb), or a folder of Parquet parts."
+
+
+def _schema(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    if not asked or context.resilient_parsing:
+        return
+    from llmplan.catalog.plan_schema import plan_schema
+    from llmplan.render.records import to_json
+
+    click.echo(to_json(plan_schema()))
+    context.exit()
 
 
 @click.command("sweep")
 @click.argument("file", type=click.Path())
-@click.option("-o", "--output", required=True, type=click.Path(),
-              help="File (.parquet .csv .jsonl .sqlite .duckdb), or a folder of Parquet parts.")  # fmt: skip
+@click.option("-o", "--output", required=True, type=click.Path(), help=OUTPUT)
 @option("--workers", "workers", "Processes (default: one a core).", type=click.IntRange(1, 4096))
 @option("--ray", "ray", "Address of a Ray cluster to compute on: auto, HOST:PORT.")
+@click.option("--schema", is_flag=True, is_eager=True, expose_value=False, callback=_schema,
+              help="Print the JSON schema of plan files, for editors.")  # fmt: skip
 @click.option("--restart", is_flag=True, help="Drop what an unfinished sweep left.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @option("--offline", "offline", "Never use the network: Hub ids come from the cache only.",
@@ -39,13 +52,11 @@ def command(
 
     Example: llmplan sweep plan.yaml -o out.parquet
     """
-    missing = [m for m in ("numpy", "pyarrow") if find_spec(m) is None]
-    if missing:
-        raise InputError(f"A sweep needs {' and '.join(missing)}.", "pip install 'llmplan[sweep]'.")
+    require("A sweep", "sweep", "numpy", "pyarrow")
     from llmplan.catalog.plan_file import read_plan
     from llmplan.catalog.speed_table import open_speed_table
-    from llmplan.sweep.run import sweep_file
-    from llmplan.sweep.space import space_of
+    from llmplan.sweeping.run import sweep_file
+    from llmplan.sweeping.space import space_of
 
     space = space_of(read_plan(Path(file)), offline=offline)
     summary = sweep_file(

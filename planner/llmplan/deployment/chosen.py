@@ -58,8 +58,14 @@ class Deployment(Record):
 
     @property
     def name(self) -> str:
-        """Name of the objects: model and format as one DNS label."""
-        return label(self.request.model.id, self.setup.weight_format)
+        """Name of the objects: model, format and part of a pair as one DNS label."""
+        part = [self.role] if self.role else []
+        return label(*part, self.request.model.id, self.setup.weight_format)
+
+    @property
+    def role(self) -> str | None:
+        """Part of a disaggregated pair that the server has: prefill, decode, or null."""
+        return self.request.limits.role
 
     @property
     def vendor(self) -> str:

@@ -32,6 +32,10 @@ SECRET = "hf-token"  # noqa: S105 - the name of the object, the token is nobody'
 SECRET_KEY = "HF_TOKEN"  # noqa: S105 - the key in it
 
 
+SIDE_CHANNEL = "VLLM_NIXL_SIDE_CHANNEL_HOST"
+"""Variable of vLLM's NIXL connector. Source: vLLM docs, NixlConnector usage (026c83f)."""
+
+
 def secret_note() -> str:
     """Return how the secret is made."""
     return (
@@ -92,7 +96,16 @@ def environment(d: Deployment) -> list[dict[str, Any]]:
     """Return variables; the token comes from a secret that may be missing."""
     reference = {"name": SECRET, "key": SECRET_KEY, "optional": True}
     token = {"name": SECRET_KEY, "valueFrom": {"secretKeyRef": reference}}
-    return [*({"name": n, "value": kubernetes(v)} for n, v in d.variables()), token]
+    variables = [{"name": n, "value": kubernetes(v)} for n, v in d.variables()]
+    return [*variables, *side_channel(d), token]
+
+
+def side_channel(d: Deployment) -> list[dict[str, Any]]:
+    """Return the address at which the other part of a pair asks vLLM for a cache: the pod's."""
+    if d.role is None or d.server.id != "vllm":
+        return []
+    address = {"fieldRef": {"fieldPath": "status.podIP"}}
+    return [{"name": SIDE_CHANNEL, "valueFrom": address}]
 
 
 def probes(d: Deployment) -> dict[str, Any]:

@@ -11,10 +11,22 @@ from llmplan.deployment import targets
 from llmplan.deployment.artefacts import File
 from llmplan.deployment.checkpoints import checkpoint_files, recipe_of
 from llmplan.deployment.chosen import Deployment
+from llmplan.deployment.pod import SIDE_CHANNEL
 from llmplan.deployment.reasons import choice
 from llmplan.errors import InputError, UnknownName
 from llmplan.specs.record import Record, record
 from llmplan.version import __version__
+
+WHOLE = ("kserve", "ray-serve", "ollama", "bench")
+"""Targets that do not write the parts of a disaggregated pair."""
+
+ROUTERS = {
+    "vllm": "llm-d's (--to llm-d), or vLLM's example toy_proxy_server.py",
+    "sglang": "python -m sglang_router.launch_router --pd-disaggregation --prefill URL --decode "
+    "URL",
+}
+"""What sends a request to both parts. Sources: vLLM docs, NixlConnector usage (026c83f); SGLang
+docs, PD disaggregation (08edc50)."""
 
 SCHEMA = "llmplan.deploy/1"
 DEFAULT = "command"
@@ -77,13 +89,37 @@ def artefacts_of(name: str, d: Deployment) -> Artefacts:
         wanted = " or ".join(module.ENGINES)
         raise InputError(f"--to {name} starts {wanted}, not {d.setup.engine}.",
                          f"Give --engine {module.ENGINES[0]}, or another target.")  # fmt: skip
-    files, notes = list(module.files(d)), [choice(d)]
+    if d.role is not None and name in WHOLE:
+        raise InputError(
+            f"--to {name} starts whole servers, not those of a pair.",
+            "Take --to command, docker, compose, systemd, k8s, lws or llm-d.",
+        )
+    files, notes = list(module.files(d)), [choice(d), *_pair_notes(name, d)]
     if d.start.has_to_be_made:
         files += checkpoint_files(
             d.request.model, d.setup.weight_format, d.setup.engine, d.start.target
         )
         notes.append(_making(d))
     return Artefacts(name, d, tuple(files), tuple(notes))
+
+
+def _pair_notes(name: str, d: Deployment) -> list[str]:
+    """Return what a part of a pair needs besides."""
+    if d.role is None:
+        return []
+    other = "decode" if d.role == "prefill" else "prefill"
+    notes = [f"This is one part of a pair: write the other with --role {other}, same formats."]
+    if name == "llm-d":
+        both = "helm upgrade --install RELEASE ... -f DECODE/values.yaml -f PREFILL/values.yaml"
+        return [*notes, f"Install both at once: {both}."]
+    router = ROUTERS[d.server.id]
+    notes.append(f"The engine needs the nixl package; requests go through a router: {router}.")
+    if d.server.id == "vllm" and name not in ("k8s", "lws"):
+        notes.append(
+            f"Parts on different machines: set {SIDE_CHANNEL} to each one's own address; parts on "
+            "one machine: give each a VLLM_NIXL_SIDE_CHANNEL_PORT of its own."
+        )
+    return notes
 
 
 def _making(d: Deployment) -> str:

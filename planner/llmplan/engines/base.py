@@ -71,9 +71,6 @@ CONTEXT_BYTES = 0.5 * GIB
 """Memory of the CUDA context and libraries of one process before it loads anything.
 Source: 0.3-0.6 GiB over start-up logs, engine memory rules of 2026-11 (calibrated)."""
 
-ANY_LOAD = 1 << 50
-"""Requests in flight beyond any: the plan does not look at them."""
-
 UNLIMITED_CONTEXT_TOKENS = 1 << 20
 """Where the search for the longest context stops for models that state no limit of their own."""
 
@@ -135,8 +132,12 @@ class Engine(ABC):
     smaller_kv: str
     has_tensor_parallel: bool
     plans_drafts: bool = False
+    plan_reads_load: bool = True
+    """Whether memory depends on the requests in flight."""
     plan_reads_prompt: bool = False
     """Whether memory depends on the prompt's length beside the context, in decoders too."""
+    parts_since: str | None = None
+    """First version that reads prompts and decodes in servers of their own; null where none is."""
     fitted_on: tuple[Fitted, ...] = ()
 
     @property
@@ -154,6 +155,10 @@ class Engine(ABC):
                 f"Known: {', '.join(self.versions)}.",
             )
         return version
+
+    def is_at_least(self, version: str, since: str) -> bool:
+        """Return whether a checked version is `since`, one of the known ones, or newer."""
+        return self.versions.index(version) >= self.versions.index(since)
 
     def version_on(self, date: str) -> str:
         """Return the version of a day (YYYY-MM-DD): the newest where days are not known."""
@@ -191,16 +196,31 @@ class Engine(ABC):
     def plan(self, request: Request) -> Plan:
         """Return the memory of the fullest device, the KV pool and what it holds."""
 
-    def same_plan_up_to(self, request: Request) -> int:
-        """Return the requests in flight up to which the plan is that of one; 0: each has its own.
+    def same_plan_up_to(self, request: Request) -> int | None:
+        """Return the requests in flight up to which the plan is that of one; null: any.
 
         For whoever plans one setup under many loads: those that share a plan need it once.
         """
-        return 0
+        return 0 if self.plan_reads_load else None
 
     def chunk_tokens(self, request: Request) -> float | None:
         """Return the prompt tokens of a step by default, None where speed's table has them."""
         return None
+
+    def role_error(self, request: Request) -> str | None:
+        """Return why prompts, or decoding, cannot have a server of their own, or None."""
+        if request.limits.role is None:
+            return None
+        if self.parts_since is None:
+            return f"{self.name} has no servers for prompts or decoding alone: vllm and sglang have"
+        if not self.is_at_least(request.version, self.parts_since):
+            return f"{self.name} parts prompts from decoding from {self.parts_since} on"
+        return None
+
+    @staticmethod
+    def pair_error(model: Model, prefill: Parallelism, decode: Parallelism) -> str | None:
+        """Return why a cache read with one split cannot be decoded with another, or None."""
+        return "no engine but vllm and sglang parts prompts from decoding"
 
     def printed(self, request: Request, plan: Plan) -> dict[str, float]:
         """Return what the engine prints at start-up, by the names of measurements/ [base units]."""

@@ -10,7 +10,6 @@ from bisect import bisect_left
 from typing import NamedTuple
 
 from llmplan.engines.base import (
-    ANY_LOAD,
     CONTEXT_BYTES,
     UNLIMITED_CONTEXT_TOKENS,
     Overheads,
@@ -112,6 +111,7 @@ class Transformers(LayeredEngine):
     plan_reads_prompt = True
     formats = ("bnb-int8", "awq-int4", "gptq-int4", "bnb-nf4")
     architectures = TRANSFORMERS
+    plan_reads_load = False
 
     def knows(self, model: Model) -> bool:
         """Return whether Transformers has the architecture, or the checkpoint brings its code."""
@@ -131,10 +131,6 @@ class Transformers(LayeredEngine):
         kv = dict.fromkeys(("bf16", "fp16", "f32"), 0.0)
         error = common_error(self, request, ("flash_attention",))
         return error or capability_error(self, request, CAPABILITY, kv)
-
-    def same_plan_up_to(self, request: Request) -> int:
-        """Return any load: its memory does not depend on the requests in flight."""
-        return ANY_LOAD
 
     def plan(self, request: Request) -> Plan:
         """Return weights, cache of one request, and what its peak takes beside them."""

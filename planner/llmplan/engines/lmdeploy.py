@@ -12,7 +12,7 @@ from math import ceil
 from typing import NamedTuple
 
 from llmplan.engines import sharding
-from llmplan.engines.base import ANY_LOAD, Overheads, Plan, Request, Stage, solve
+from llmplan.engines.base import Overheads, Plan, Request, Stage, solve
 from llmplan.engines.lmdeploy_architectures import ARCHITECTURES, TURBOMIND
 from llmplan.engines.paged import (
     PagedEngine,
@@ -97,6 +97,7 @@ class LmDeploy(PagedEngine):
     smaller_kv = "int8"
     formats = ("awq-int4",)
     architectures = ARCHITECTURES
+    plan_reads_load = False
 
     def unsupported(self, request: Request) -> str | None:
         """Return why LMDeploy does not run this model, format or device."""
@@ -117,10 +118,6 @@ class LmDeploy(PagedEngine):
         if p.tp & (p.tp - 1):
             return f"tp {p.tp} is no power of two, which LMDeploy asks for"
         return sharding.parallel_error(model, weights, p)
-
-    def same_plan_up_to(self, request: Request) -> int:
-        """Return any load: its memory does not depend on the requests in flight."""
-        return ANY_LOAD
 
     def plan(self, request: Request) -> Plan:
         """Return the pool: a share of what is free after the weights and the back end's reserve."""

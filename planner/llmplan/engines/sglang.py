@@ -12,8 +12,8 @@ from __future__ import annotations
 from math import ceil
 from typing import NamedTuple
 
-from llmplan.engines import sharding
-from llmplan.engines.base import ANY_LOAD, Overheads, Plan, Request, Stage, extension_error, solve
+from llmplan.engines import parting, sharding
+from llmplan.engines.base import Overheads, Plan, Request, Stage, extension_error, solve
 from llmplan.engines.drafting import Drafter, draft_terms, drafter_error, drafter_of, method_of
 from llmplan.engines.paged import (
     LINKED_RANKS_FITTED_ON,
@@ -129,7 +129,10 @@ class Sglang(PagedEngine):
     versions = tuple(row.since for row in POLICIES)
     formats = ("fp8", "int8-w8a8", "nvfp4", "awq-int4", "gptq-int4")
     architectures = ARCHITECTURES
+    plan_reads_load = False
     plans_drafts = True
+    parts_since = parting.SGLANG_SINCE
+    pair_error = staticmethod(parting.sglang_error)
     fitted_on = (LINKED_RANKS_FITTED_ON,)
 
     def unsupported(self, request: Request) -> str | None:
@@ -145,10 +148,6 @@ class Sglang(PagedEngine):
     def illegal(self, model: Model, weights: WeightFormat, parallel: Parallelism) -> str | None:
         """Return what SGLang cannot divide."""
         return sharding.parallel_error(model, weights, parallel)
-
-    def same_plan_up_to(self, request: Request) -> int:
-        """Return any load: its memory does not depend on the requests in flight."""
-        return ANY_LOAD
 
     def plan(self, request: Request) -> Plan:
         """Return SGLang's pools: free before load x share - weights.
@@ -211,12 +210,9 @@ class Sglang(PagedEngine):
         ):
             if value is not None:
                 words += [flag, str(value)]
-        if limits.enforce_eager:
-            words.append("--disable-cuda-graph")
-        if request.model.decoder is None:
-            words.append("--is-embedding")
-        if request.model.trust_remote_code:
-            words.append("--trust-remote-code")
+        words += ["--disable-cuda-graph"] * bool(limits.enforce_eager)
+        words += ["--is-embedding"] * (request.model.decoder is None)
+        words += ["--trust-remote-code"] * request.model.trust_remote_code
         return start_of(words, checkpoint.target, checkpoint.urls, checkpoint.warnings)
 
 
@@ -362,9 +358,9 @@ def _draft_flags(request: Request) -> list[str]:
 
 
 def _split_flags(request: Request) -> list[str]:
-    """Return the parallel sizes; attention groups are ranks of one wider tp."""
+    """Return the role and the parallel sizes; attention groups are ranks of one wider tp."""
     p, groups = request.parallel, _attention_groups(request)
-    words = []
+    words = parting.sglang_flags(request.limits.role)
     if p.tp * groups > 1:
         words += ["--tp-size", str(p.tp * groups)]
     if p.pp > 1:

@@ -12,7 +12,7 @@ from math import ceil
 from typing import NamedTuple
 
 from llmplan.engines import sharding
-from llmplan.engines.base import ANY_LOAD, Overheads, Plan, Request, Stage, solve
+from llmplan.engines.base import Overheads, Plan, Request, Stage, solve
 from llmplan.engines.paged import (
     Kept,
     PagedEngine,
@@ -80,6 +80,7 @@ class TensorRtLlm(PagedEngine):
     versions = tuple(row.since for row in POLICIES)
     formats = ("fp8", "nvfp4", "awq-int4", "gptq-int4")
     architectures = ARCHITECTURES
+    plan_reads_load = False
 
     def unsupported(self, request: Request) -> str | None:
         """Return why TensorRT-LLM does not run this model, format or device."""
@@ -97,10 +98,6 @@ class TensorRtLlm(PagedEngine):
         if parallel.dp > 1 and not (model.is_moe and parallel.tp == 1):
             return "dp is attention data parallelism here: experts and tp 1 are needed for it"
         return sharding.parallel_error(model, weights, parallel)
-
-    def same_plan_up_to(self, request: Request) -> int:
-        """Return any load: its memory does not depend on the requests in flight."""
-        return ANY_LOAD
 
     def plan(self, request: Request) -> Plan:
         """Return the pool: a share of what weights and one forward pass leave free."""

@@ -7,9 +7,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from llmplan.engines import sharding, vllm_launch, vllm_printed, vllm_support, vllm_versions
+from llmplan.engines import (
+    parting,
+    sharding,
+    vllm_launch,
+    vllm_printed,
+    vllm_support,
+    vllm_versions,
+)
 from llmplan.engines.base import (
-    ANY_LOAD,
     CONTEXT_BYTES,
     Engine,
     Overheads,
@@ -20,6 +26,7 @@ from llmplan.engines.base import (
 )
 from llmplan.engines.drafting import draft_terms, drafter_of
 from llmplan.engines.starting import Start
+from llmplan.engines.vllm_batch import batch_limits, default_batch
 from llmplan.engines.vllm_measured import (
     CUDA_GRAPH_BYTES,
     FITTED_ON,
@@ -66,6 +73,8 @@ class Vllm(Engine):
     smaller_kv = "fp8"
     has_tensor_parallel = True
     plans_drafts = True
+    parts_since = parting.NIXL_SINCE
+    pair_error = staticmethod(parting.nixl_connector_error)
     fitted_on = FITTED_ON
 
     def check_version(self, version: str | None) -> str:
@@ -80,6 +89,10 @@ class Vllm(Engine):
                 f"Known: {first} to {last}.",
             )
         return version.strip()
+
+    def is_at_least(self, version: str, since: str) -> bool:
+        """Return whether a version, builds on the way to one included, is `since` or newer."""
+        return vllm_versions.at_least(version, since)
 
     def version_on(self, date: str) -> str:
         """Return the newest release on a day (YYYY-MM-DD)."""
@@ -181,11 +194,10 @@ class Vllm(Engine):
             warnings=_warnings(request),
         )
 
-    def same_plan_up_to(self, request: Request) -> int:
+    def same_plan_up_to(self, request: Request) -> int | None:
         """Return the requests that max_num_seqs is not widened for, over all replicas."""
-        if request.limits.max_num_seqs:
-            return ANY_LOAD
-        return batch_limits(request)[1] * request.parallel.dp
+        given = request.limits.max_num_seqs
+        return None if given else batch_limits(request)[1] * request.parallel.dp
 
     def chunk_tokens(self, request: Request) -> float | None:
         """Return max_num_batched_tokens of the version and device."""
@@ -210,37 +222,8 @@ class Vllm(Engine):
         if request.limits.offline_batch:
             limits = request.limits._replace(max_num_batched_tokens=tokens)
             request = replace(request, limits=limits)
-        default = _default_batch(request)[1]
+        default = default_batch(request)[1]
         return vllm_launch.start(request, max_num_seqs=None if seqs == default else seqs)
-
-
-def batch_limits(request: Request) -> tuple[int, int]:
-    """Return max_num_batched_tokens and max_num_seqs of one replica: the user's or the defaults."""
-    tokens, seqs = _default_batch(request)
-    limits = request.limits
-    seqs = limits.max_num_seqs or seqs
-    return limits.max_num_batched_tokens or max(tokens, seqs), seqs
-
-
-def _default_batch(request: Request) -> tuple[int, int]:
-    policy, gpu = policy_of(request.version), request.gpu
-    if not policy.tiers:
-        tokens = max(request.context_tokens, vllm_versions.V0_BATCH_FLOOR)
-        if policy.chunk_tokens and request.context_tokens > vllm_versions.V0_LONG_CONTEXT:
-            tokens = policy.chunk_tokens
-        return tokens, vllm_versions.V0_SEQUENCES
-    name = gpu.name.lower()
-    small = any(part in name or part == gpu.compute_capability for part in policy.spared)
-    fitting = (
-        tier
-        for tier in policy.tiers
-        if tier.memory_bytes == 0 or (request.device_bytes >= tier.memory_bytes and not small)
-        if not tier.names or any(part in name for part in tier.names)
-    )
-    tier = next(fitting)
-    if request.limits.offline_batch:
-        return tier.offline_batched_tokens, tier.max_num_seqs
-    return tier.max_num_batched_tokens, tier.max_num_seqs
 
 
 def _overheads(request: Request, policy: Policy, batched: int, seqs: int) -> Overheads:

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from llmplan.engines import parting
 from llmplan.engines.base import Request
 from llmplan.engines.drafting import method_of
 from llmplan.engines.starting import NO_ARTIFACT, Start, start_of
@@ -59,7 +60,7 @@ def start(request: Request, *, max_num_seqs: int | None) -> Start:
     words += _stretched(request) + _adapter_flags(request.model)
     if limits.enforce_eager and at_least(request.version, FLAGS_SINCE["--enforce-eager"]):
         words.append("--enforce-eager")
-    words += _draft_flags(request)
+    words += _draft_flags(request) + parting.nixl_connector_flags(limits.role)
     if p.ep > 1:
         words.append("--enable-expert-parallel")
     if request.kv.name not in ("bf16", "fp16"):

@@ -77,6 +77,11 @@ def work_of(
     )  # fmt: skip
 
 
+def mixer_kinds(model: Model) -> set[str]:
+    """Return the kinds of the mixers of a model's layers."""
+    return {m.kind for b, _ in model.main.runs() for m in b.mixers}
+
+
 RECURRENT = ("mamba", "mamba2", "gated_delta_net", "kimi_delta_attention", "lightning_attention")
 
 

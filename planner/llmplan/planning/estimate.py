@@ -54,7 +54,7 @@ def setup_of(
     """Return the SETUP record of one request; without a table of speed, its fields are null."""
     plan = engine.plan(request)
     performance, speed_warnings, steps = _speed(engine, request, plan, speed, explain=explain)
-    unsupported = engine.unsupported(request)
+    unsupported = engine.unsupported(request) or engine.role_error(request)
     launch = Launch(None)
     launch_warnings: tuple[Warning_, ...] = ()
     if plan.fits and unsupported is None:

@@ -73,6 +73,8 @@ def speed_setting(
         raise NoSpeed(f"{model.id} reads prompts with an encoder of its own.")
     if request.gpu.vendor == "cpu" and request.gpu.memory_bandwidth_bytes_per_s is None:
         raise NoSpeed("Give --host-bandwidth 100GB/s for the processor.")
+    if request.limits.role is not None:
+        raise NoSpeed("A server for prompts or decoding alone is half of a pair: see llmplan plan.")
     setting = setting_of(
         request, table, engine=engine.name, version=request.version,
         chunk_tokens=engine.chunk_tokens(request),
@@ -98,7 +100,12 @@ def running_context(load: Load, figures: Figures) -> tuple[Number, Number]:
 
 
 def basis_of(request: Request, engine: Engine, table: SpeedTable) -> str:
-    """Return what a prediction rests on: results of this engine on this device, or its class."""
+    """Return what a prediction rests on: results of this engine on this device, or its class.
+
+    No result of disaggregated serving is among the measurements.
+    """
+    if request.workload.disaggregated:
+        return "assumed"
     pairs = table.coefficients.pairs
     device = request.gpu.part_of or request.gpu.id
     if pairs.get(f"{engine.name}|{device}") and not request.gpu.part_of:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from llmplan.engines import get_engine
 from llmplan.errors import InputError
 from llmplan.memory.formats import weight_format
 from llmplan.planning.binding import relaxations
 from llmplan.planning.describe import model_facts
+from llmplan.planning.disaggregated import best_pair
 from llmplan.planning.licences import licence_problem
 from llmplan.planning.mixed import mixed_parts
 from llmplan.planning.own_or_rent import own_or_rent
-from llmplan.planning.planned import planned_of, point_of
+from llmplan.planning.planned import planned_of, planned_pair, point_of, share_of
 from llmplan.planning.remedies import remedies_for
 from llmplan.planning.request import Options, requested
 from llmplan.planning.search import Found, Result, Search
-from llmplan.planning.serving import Crowd
+from llmplan.planning.serving import Crowd, limited
 from llmplan.planning.space import Space, space_of
 from llmplan.planning.stock import cheapest_rent
 from llmplan.planning.wanted import Wanted, demand_of
@@ -25,6 +28,7 @@ from llmplan.specs.model import Model
 from llmplan.specs.plan import (
     Bounds,
     Demand,
+    Disaggregated,
     OwnOrRent,
     PlanAnswer,
     Planned,
@@ -90,9 +94,11 @@ def plan_answer(
         refused = (Relaxation("license", None, None, problem),)
         return answer.of(Result([], [], [], 0), (), refused, (*said, *notes))
     result = search.run(demand, wanted.bounds)
+    apart = answer.disaggregated()
     mixed = () if result.priced or result.unpriced else answer.mixed()
-    binding = () if result.priced or result.unpriced or mixed else answer.binding()
-    return answer.of(result, mixed, binding, (*said, *notes))
+    met = result.priced or result.unpriced or mixed
+    binding = () if met else answer.binding()
+    return answer.of(result, mixed, binding, (*said, *notes), apart)
 
 
 class _Answer:
@@ -107,7 +113,7 @@ class _Answer:
 
     def of(
         self, result: Result, mixed: tuple[Planned, ...], binding: tuple[Relaxation, ...],
-        said: tuple[Warning_, ...],
+        said: tuple[Warning_, ...], apart: tuple[Disaggregated, ...] = (),
     ) -> PlanAnswer:  # fmt: skip
         """Return the whole answer."""
         priced, unpriced = self._planned(result.priced), self._planned(result.unpriced)
@@ -122,6 +128,7 @@ class _Answer:
             setups=priced,
             unpriced=unpriced,
             mixed=mixed,
+            disaggregated=apart,
             pareto=self._front(result.front),
             binding=binding,
             own_or_rent=self._own_or_rent(result.priced, priced),
@@ -140,12 +147,24 @@ class _Answer:
     def _front(self, found: list[Found]) -> tuple[Point, ...]:
         if not found:
             return ()
-        crowd = Crowd([f.replica for f in found], self.demand, self.wanted.bounds)
-        most = crowd.most()[0]
+        shares = np.array([share_of(self.demand, f.replicas) for f in found])
+        bounds = self.wanted.bounds
+        replicas, _ = limited([f.replica for f in found], shares, self.demand, bounds)
+        most = Crowd(replicas, self.demand, bounds).most()[0]
         return tuple(point_of(f, float(m) * f.replicas) for f, m in zip(found, most, strict=True))
 
     def _stock(self, f: Found) -> Stock:
         return self.search.space.stocks[self.search.space.rows[f.replica.row].stock]
+
+    def disaggregated(self) -> tuple[Disaggregated, ...]:
+        """Return the best pair of setups for prompts and for decoding, if there is one."""
+        bounds = self.wanted.bounds
+        pair = best_pair(self.search, self.demand, bounds)
+        if pair is None:
+            return ()
+        space = self.search.space
+        stock = space.stocks[space.rows[pair.decode.replica.row].stock]
+        return (planned_pair(pair, stock, self.demand, bounds, self.table, name=self.name),)
 
     def mixed(self) -> tuple[Planned, ...]:
         """Return replicas on several kinds of devices that meet the load together."""

@@ -20,6 +20,9 @@ MAX_COUNT = 1 << 50
 DEFAULT_CONTEXT_TOKENS = 8192
 DEFAULT_ENCODER_TOKENS = 512
 
+ROLES = ("prefill", "decode")
+"""What a server of a disaggregated pair does."""
+
 
 @record
 class Options(Record):
@@ -56,6 +59,7 @@ class Options(Record):
     speculative_tokens: int | None = None
     draft: Model | None = None
     offline_batch: bool | None = None
+    role: str | None = None
     explain: bool = False
 
     def __post_init__(self) -> None:
@@ -79,6 +83,10 @@ class Options(Record):
             part = getattr(self, name)
             if part is not None and not 0 <= part < 1:
                 raise InputError(f"{name} must be at least 0 and below 1, not {part}.")
+        if self.role not in (None, *ROLES):
+            raise InputError(
+                f"There is no role {str(self.role)[:40]!r}.", f"Known: {', '.join(ROLES)}."
+            )
         share = self.gpu_memory_utilization
         if share is not None and not 0 < share <= 1:
             raise InputError(f"gpu_memory_utilization must be above 0 and at most 1, not {share}.")

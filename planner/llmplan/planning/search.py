@@ -102,7 +102,7 @@ class Search:
         self._replicas: dict[int, Replica | None] = {}
         self._bounds: Bounder | None = None
         self._started: dict[int, Replica | None] = {}
-        self._poor = np.array([
+        self.poor = np.array([
             r.basis == "assumed" or bool(device_doubts(space, i)) for i, r in enumerate(space.rows)
         ])  # fmt: skip
         self._tier = np.array([r.tier for r in space.rows])
@@ -124,7 +124,7 @@ class Search:
         """Return the best plans under these limits, or some where only their being there counts."""
         if not self.space.rows:
             return Result([], [], [], 0)
-        bounds = self._bounder(demand).under(limits)
+        bounds = self.bounder(demand).under(limits)
         keys = self._bound_keys(bounds)
         state = _State(self.apart)
         left = np.flatnonzero(bounds.possible)
@@ -143,7 +143,8 @@ class Search:
             left = left[state.may_win(left, keys, bounds)]
         return state.result(planned)
 
-    def _bounder(self, demand: Demand) -> Bounder:
+    def bounder(self, demand: Demand) -> Bounder:
+        """Return the bounds of all rows under a load, once."""
         if self._bounds is None or self._bounds.demand is not demand:
             self._bounds = Bounder(self.space, demand)
         return self._bounds
@@ -171,7 +172,7 @@ class Search:
             return left
         part = CHUNK // 4
         cost = np.nan_to_num(bounds.usd_per_hour, nan=np.inf)[left]
-        fastest = np.argpartition(bounds.steps[-1][1][left] * (1 + 9 * self._poor[left]), part)[
+        fastest = np.argpartition(bounds.steps[-1][1][left] * (1 + 9 * self.poor[left]), part)[
             :part
         ]
         both = np.argpartition(cost * bounds.steps[-1][1][left], part)[:part]
@@ -200,7 +201,7 @@ class Search:
                 continue
             row_found = found_at(at, i, replica, count, rent, row.tier)
             usd, e2e = row_found.usd_per_hour, row_found.e2e_s
-            key = self._key(usd, count * gpus, e2e, row.tier) + POOR * bool(replica.evidence)
+            key = self.key(usd, count * gpus, e2e, row.tier) + POOR * bool(replica.evidence)
             found.append(row_found._replace(key=key))
         return found
 
@@ -212,7 +213,8 @@ class Search:
         more = POOR if replica.evidence and not found.replica.evidence else 0.0
         return found._replace(replica=replica, key=found.key + more)
 
-    def _key(self, usd: float | None, gpus: float, e2e_s: float, tier: int) -> float:
+    def key(self, usd: float | None, gpus: float, e2e_s: float, tier: int) -> float:
+        """Return what a plan is ranked by under the preference, the least first."""
         if self.prefer == "fastest":
             return e2e_s
         if self.prefer == "fewest":
@@ -229,7 +231,7 @@ class Search:
         else:
             keys = np.where(np.isnan(b.usd_per_hour), devices, b.usd_per_hour)
             keys = keys + TIER * self._tier if self.prefer == "quality" else keys
-        return keys + POOR * self._poor
+        return keys + POOR * self.poor
 
 
 class _State:

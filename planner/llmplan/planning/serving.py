@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +19,9 @@ from llmplan.speed.percentiles import tpot_percentile_s, ttft_percentile_s
 from llmplan.speed.work import Setting
 
 EXACT = 1e-9
+MANY = 1e6
+"""Requests in flight beyond what any replica runs at once."""
+
 HALVINGS = 24
 """Halvings of the search for the highest rate: to 6e-8 of the capacity."""
 
@@ -25,6 +30,9 @@ TIMES = (1.0, 1.2, 1.5, 2.0, 4.0, 16.0, 100.0)
 
 BEYOND = 1.25
 """Times the rate of a full closed loop from which rates are looked for: none is served there."""
+
+ROOM = (1.0, 1.25, 1.5, 2.0)
+"""Multiples of the batch that keeps the limits which are tried as the engine's own limit."""
 
 
 class Replica(NamedTuple):
@@ -83,6 +91,59 @@ def device_doubts(space: Space, index: int) -> list[str]:
     return lacks
 
 
+def limited(
+    replicas: list[Replica], shares: Any, demand: Demand, limits: Bounds
+) -> tuple[list[Replica], Any]:
+    """Return replicas that take no more at once than keeps the limits, and how many that is.
+
+    Requests beyond it wait, in place of slowing all that run. The engine's limit is set only where
+    it is above that, and with room where the load of a replica (`shares`) needs some.
+    """
+    crowd = replace(demand, kind="concurrency", peak=MANY)
+    batch = np.maximum(np.floor(Crowd(replicas, crowd, limits).most()[0]), 1)
+    ranks = np.array([r.setting.work.replicas for r in replicas], dtype=float)
+    found: list[Replica | None] = [None] * len(replicas)
+    for times in ROOM:
+        tried = [
+            _taking(r, n) for r, n in zip(replicas, np.ceil(batch * times / ranks), strict=True)
+        ]
+        fine = Crowd(tried, demand, limits).meets(shares)
+        found = [f or (t if ok else None) for f, t, ok in zip(found, tried, fine, strict=True)]
+    return [f or r for f, r in zip(found, replicas, strict=True)], batch
+
+
+def _taking(replica: Replica, sequences: float) -> Replica:
+    """Return a replica whose ranks run so many sequences at once, itself where it runs no more."""
+    if sequences >= replica.load.held:
+        return replica
+    request = replica.request
+    kept = replace(request, limits=request.limits._replace(max_num_seqs=int(sequences)))
+    return replica._replace(request=kept, load=replica.load._replace(held=sequences))
+
+
+def fewest(meets: Callable[[Any], Any], least: Any) -> Any:
+    """Return the least counts that meet something, 0 where none do; more never meets less.
+
+    `least` is known to be needed. Replicas used to less than a hundredth of what that says are
+    not looked at.
+    """
+    low, high = least - 1, np.zeros_like(least)
+    for times in TIMES:
+        tried = np.ceil(least * times)
+        fine = (high == 0) & meets(tried)
+        low = np.where((high == 0) & ~fine, tried, low)
+        high = np.where(fine, tried, high)
+        if (high > 0).all():
+            break
+    low = np.where(high > 0, low, -1)
+    while (high - low > 1).any():
+        middle = np.where(high - low > 1, np.floor((low + high) / 2), np.maximum(high, 1))
+        fine = meets(middle) | (high - low <= 1)
+        low = np.where(fine, low, middle)
+        high = np.where(fine & (high - low > 1), middle, high)
+    return high
+
+
 class Crowd:
     """Replicas of many setups as columns, under one kind of load."""
 
@@ -101,7 +162,7 @@ class Crowd:
         none = np.zeros_like(amount)
         load = self.load._replace(
             rate_per_s=amount if opened else none,
-            in_flight=np.full_like(amount, 1e6) if opened else amount,
+            in_flight=np.full_like(amount, MANY) if opened else amount,
         )
         f = loop_figures(self.setting, load)
         if self.demand.percentile == "mean":
@@ -163,26 +224,8 @@ class Crowd:
         return low, high
 
     def replicas(self, least: Any) -> Any:
-        """Return the fewest replicas of each that meet the whole load, 0 where none do.
-
-        `least` is known to be needed. Replicas used to less than a hundredth of what the bound
-        says are not looked at.
-        """
-        low, high = least - 1, np.zeros_like(least)
-        for times in TIMES:
-            tried = np.ceil(least * times)
-            fine = (high == 0) & self.meets(self.share(tried))
-            low = np.where((high == 0) & ~fine, tried, low)
-            high = np.where(fine, tried, high)
-            if (high > 0).all():
-                break
-        low = np.where(high > 0, low, -1)
-        while (high - low > 1).any():
-            middle = np.where(high - low > 1, np.floor((low + high) / 2), np.maximum(high, 1))
-            fine = self.meets(self.share(middle)) | (high - low <= 1)
-            low = np.where(fine, low, middle)
-            high = np.where(fine & (high - low > 1), middle, high)
-        return high
+        """Return the fewest replicas of each that meet the whole load, 0 where none do."""
+        return fewest(lambda count: self.meets(self.share(count)), least)
 
     def share(self, count: Any) -> Any:
         """Return the load of the busiest of so many replicas."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llmplan.specs.number import Number, ceiling, smaller
@@ -32,6 +33,27 @@ def cheapest_rent(stock: Stock, *, gpus: int, tp: int, replicas: int) -> Rent | 
         usd = machines * offer.usd_per_hour
         if best is None or usd < best.usd_per_hour:
             best = Rent(usd, machines, offer)
+    return best
+
+
+def pair_rent(stock: Stock, kinds: Sequence[tuple[int, int, int]]) -> Rent | None:
+    """Return the offer that holds setups of two kinds for the least an hour, None without one.
+
+    A kind: devices of a setup, its tensor-parallel ranks, replicas. Both share machines where the
+    larger setup divides these and is a multiple of the smaller, else each has its own.
+    """
+    best: Rent | None = None
+    for offer in stock.offers:
+        held = [units_of(offer, gpus=gpus, tp=tp) for gpus, tp, _ in kinds]
+        if not all(n for n, _ in held):
+            continue
+        small, large = sorted(gpus for gpus, _, _ in kinds)
+        if offer.devices % large == 0 and large % small == 0:
+            machines = -(-sum(gpus * n for gpus, _, n in kinds) // offer.devices)
+        else:
+            machines = sum(-(-k[2] // n) * each for k, (n, each) in zip(kinds, held, strict=True))
+        if best is None or machines * offer.usd_per_hour < best.usd_per_hour:
+            best = Rent(machines * offer.usd_per_hour, machines, offer)
     return best
 
 

@@ -8,8 +8,8 @@ from llmplan.planning.plan import ORDER
 from llmplan.render.fit_table import split_text, term_line
 from llmplan.render.speed import duration, rate
 from llmplan.render.tables import table
-from llmplan.specs.plan import Demand, PlanAnswer, Planned, Point
-from llmplan.specs.setup import Band
+from llmplan.specs.plan import Demand, Disaggregated, PlanAnswer, Planned, Point
+from llmplan.specs.setup import Band, Setup
 from llmplan.specs.units import count_text, tokens_text
 
 MONEY_FROM_WHOLE = 100
@@ -25,6 +25,7 @@ def plan_screen(a: PlanAnswer, *, markdown: bool = False, quiet: bool = False) -
         _plans(a.unpriced, "Without a price on record, by devices:", markdown),
         _plans(a.mixed, "Together they meet the load, each device with replicas of its own:",
                markdown),
+        _disaggregated(a, markdown),
         [] if quiet else _legend(a),
         _front(a, markdown),
         _own_or_rent(a),
@@ -72,9 +73,11 @@ def _limits(a: PlanAnswer) -> str:
 
 
 def _verdict(a: PlanAnswer) -> list[str]:
-    if a.met:
+    if not a.binding:
         return []
     lines = ["No plan meets load and limits."]
+    if a.met:
+        lines = ["No plan of servers that both read and decode meets load and limits."]
     for r in a.binding:
         lines.append(f"  - {r.message}{_buys(r.buys)}")
     return lines
@@ -120,6 +123,30 @@ def _row(number: int, p: Planned) -> list[str]:
         s.quality.note if s.quality else "",
         ", ".join(p.evidence),
     ]
+
+
+def _disaggregated(a: PlanAnswer, markdown: bool) -> list[str]:
+    """Return the pair of setups in a sentence, and what starts it where it costs least."""
+    first = next(iter((*a.setups, *a.unpriced, *a.mixed)), None)
+    lines = []
+    for d in a.disaggregated:
+        p, m = d.prefill, d.decode
+        cost = f"{d.gpus:,} devices"
+        cost += f", {money(d.usd_per_hour)} an hour" if d.usd_per_hour is not None else ""
+        less = first is None or _spent(d) < _spent(first) * (1 - 1e-9)
+        verdict = "" if first is None else ", less than plan 1" if less else ", no less than plan 1"
+        lines.append(
+            f"Disaggregated: {_what(d.prefill_replicas, p.gpus, p.gpu)} read prompts, "
+            f"{_what(d.decode_replicas, m.gpus, m.gpu)} decode, {m.engine} {m.weight_format}: "
+            f"{cost}{verdict}; TTFT {short_band(d.ttft_s)}, TPOT {short_band(d.tpot_s)}, "
+            "assumed: no result of a pair is among the measurements."
+        )
+        lines += [f"- `{c}`" if markdown else f"     {c}" for c in d.deploy if less]
+    return lines
+
+
+def _spent(p: Planned | Disaggregated) -> float:
+    return float(p.gpus) if p.usd_per_hour is None else p.usd_per_hour
 
 
 def _what(replicas: int, each: int, gpu: str) -> str:
@@ -259,21 +286,37 @@ def plan_rows(a: PlanAnswer) -> tuple[list[str], list[list[Any]]]:
         *(("mixed", p) for p in a.mixed),
     ]
     rows = [_csv(kind, p) for kind, p in plans]
+    rows += [_csv_role(d, role) for d in a.disaggregated for role in ("prefill", "decode")]
     return CSV_HEADERS, [[row[h] for h in CSV_HEADERS] for row in rows]
 
 
 CSV_HEADERS = [
-    "list", "gpu", "gpus", "replicas", "engine", "engine_version", "weight_format", "kv_format",
-    "tp", "pp", "dp", "ep", "ttft_s", "ttft_s_low", "ttft_s_high", "tpot_s", "tpot_s_low",
-    "tpot_s_high", "e2e_s", "output_tokens_per_s", "requests_per_s", "capacity", "batch_limit",
+    "list", "role", "gpu", "gpus", "replicas", "engine", "engine_version", "weight_format",
+    "kv_format", "tp", "pp", "dp", "ep", "ttft_s", "ttft_s_low", "ttft_s_high", "tpot_s",
+    "tpot_s_low", "tpot_s_high", "e2e_s", "output_tokens_per_s", "requests_per_s", "capacity",
+    "batch_limit",
     "utilization", "usd_per_hour", "usd_per_million_output_tokens", "provider", "instance_type",
     "price_date", "power_w", "quality", "quality_tier", "basis", "evidence", "deploy",
 ]  # fmt: skip
 
 
 def _csv(kind: str, p: Planned) -> dict[str, Any]:
-    s, offer = p.setup, p.rent.offer if p.rent else None
-    row = {h: getattr(p, h, getattr(s, h, None)) for h in CSV_HEADERS}
+    row = {h: getattr(p, h, getattr(p.setup, h, None)) for h in CSV_HEADERS}
+    return row | _csv_shared(kind, p, p.setup)
+
+
+def _csv_role(d: Disaggregated, role: str) -> dict[str, Any]:
+    """Return the row of one kind of servers; latencies, rates and cost are those of the pair."""
+    setup: Setup = getattr(d, role)
+    row = {h: getattr(d, h, getattr(setup, h, None)) for h in CSV_HEADERS}
+    row |= {"role": role, "replicas": getattr(d, f"{role}_replicas"),
+            "deploy": d.deploy[role == "decode"]}  # fmt: skip
+    return row | _csv_shared("disaggregated", d, setup)
+
+
+def _csv_shared(kind: str, p: Planned | Disaggregated, s: Setup) -> dict[str, Any]:
+    offer = p.rent.offer if p.rent else None
+    row: dict[str, Any] = {"list": kind, "quality": s.quality.note if s.quality else None}
     for name in ("ttft_s", "tpot_s"):
         band = getattr(p, name)
         row |= {name: band.value, f"{name}_low": band.low, f"{name}_high": band.high}
@@ -281,5 +324,4 @@ def _csv(kind: str, p: Planned) -> dict[str, Any]:
         row[name] = getattr(p, name).value
     for name in ("provider", "instance_type", "price_date"):
         row[name] = getattr(offer, name, None)
-    row |= {"list": kind, "quality": s.quality.note if s.quality else None}
     return row | {"basis": p.tpot_s.basis, "evidence": "; ".join(p.evidence)}

@@ -93,7 +93,8 @@ class Planned(Record):
     Latencies are means at the peak that the plan is sized for; `ttft_limit_s` and `tpot_limit_s`
     are the values held against the limits (of the asked percentile). `capacity` is the most that
     all replicas serve within the limits, in the unit of the load; `batch_limit` the most requests
-    that one replica runs at once within them. `evidence` lists what the plan lacks evidence for.
+    that one replica runs at once within them, `max_num_seqs` what its ranks are started with for
+    it, null where the engine runs no more anyway. `evidence`: what the plan lacks evidence for.
     """
 
     replicas: int
@@ -108,6 +109,7 @@ class Planned(Record):
     requests_per_s: Band
     capacity: float
     batch_limit: int
+    max_num_seqs: int | None
     utilization: float
     rent: Rent | None
     usd_per_hour: float | None
@@ -117,6 +119,38 @@ class Planned(Record):
     quality_tier: int
     evidence: tuple[str, ...]
     deploy: str
+
+
+@record
+class Disaggregated(Record):
+    """One way to meet the load with servers of two kinds: some read prompts, the others decode.
+
+    Fields are those of `Planned`; `deploy` has the command of each kind. The setups' own speeds
+    are null: that of the pair stands here.
+    """
+
+    prefill_replicas: int
+    decode_replicas: int
+    gpus: int
+    prefill: Setup
+    decode: Setup
+    ttft_s: Band
+    tpot_s: Band
+    e2e_s: Band
+    ttft_limit_s: float
+    tpot_limit_s: float
+    output_tokens_per_s: Band
+    requests_per_s: Band
+    capacity: float
+    utilization: float
+    rent: Rent | None
+    usd_per_hour: float | None
+    usd_per_million_output_tokens: float | None
+    power_w: float | None
+    power_basis: str
+    quality_tier: int
+    evidence: tuple[str, ...]
+    deploy: tuple[str, str]
 
 
 class Point(NamedTuple):
@@ -194,6 +228,7 @@ class PlanAnswer(Record):
     setups: tuple[Planned, ...]
     unpriced: tuple[Planned, ...]
     mixed: tuple[Planned, ...]
+    disaggregated: tuple[Disaggregated, ...]
     pareto: tuple[Point, ...]
     binding: tuple[Relaxation, ...]
     own_or_rent: OwnOrRent | None
@@ -202,17 +237,17 @@ class PlanAnswer(Record):
     @property
     def met(self) -> bool:
         """Whether some plan meets load and limits."""
-        return bool(self.setups or self.unpriced or self.mixed)
+        return bool(self.setups or self.unpriced or self.mixed or self.disaggregated)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON document of `llmplan plan --json`."""
         result = super().to_dict()
         for name in ("setups", "unpriced", "mixed"):
-            result[name] = [_planned_dict(p) for p in getattr(self, name)]
+            result[name] = [
+                {**p.to_dict(), "setup": p.setup.to_dict()} for p in getattr(self, name)
+            ]
+        result["disaggregated"] = [
+            {**p.to_dict(), "prefill": p.prefill.to_dict(), "decode": p.decode.to_dict()}
+            for p in self.disaggregated
+        ]
         return result
-
-
-def _planned_dict(p: Planned) -> dict[str, Any]:
-    result = p.to_dict()
-    result["setup"] = p.setup.to_dict()
-    return result

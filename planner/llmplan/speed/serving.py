@@ -121,14 +121,14 @@ def serve(
         setting, running=most, input_tokens=input_tokens, output_tokens=output_tokens, past=past
     )
     fixed = fixed_s(setting)
+    prompt = prompt_cost_s(setting, read=read, fixed=fixed, rounds=steps / larger(most, 1))
     waits = (c.admission_steps + h.waits) * larger(input_tokens / h.chunk_tokens, 1)
     opened = rate_per_s > 0
 
     def at(running: Number) -> _Point:
         step = decode_parts(setting, sequences=larger(running, 1), context=context).total_s
-        cost = prompt_cost_s(setting, read=read, fixed=fixed, rounds=steps / larger(running, 1))
         beside = running * others
-        cost = cost * (1 + (c.prefill_stall - 1) * beside / (1 + beside))
+        cost = prompt * (1 + (c.prefill_stall - 1) * beside / (1 + beside))
         looped = 1 / (steps * step / running + cost)
         rate = chosen(opened, smaller(rate_per_s, FULL * limit), looped)
         busy = smaller(rate * cost, chosen(opened, FULL, 1 + 0 * rate)) * others

@@ -6,8 +6,15 @@ from typing import Any
 
 from llmplan.deployment.artefacts import File
 from llmplan.deployment.chosen import Deployment
-from llmplan.deployment.pod import SECRET, labels, one_node, probes, secret_note, weights_note
-from llmplan.deployment.quoting import kubernetes
+from llmplan.deployment.pod import (
+    SECRET,
+    one_node,
+    probes,
+    secret_note,
+    side_channel,
+    weights_note,
+)
+from llmplan.deployment.quoting import kubernetes, label
 from llmplan.deployment.reasons import head, reason_of
 from llmplan.deployment.targets.kserve import hub_uri, vllm_arguments
 from llmplan.deployment.yaml_text import Why, yaml_text
@@ -37,7 +44,8 @@ def files(d: Deployment) -> list[File]:
     lines = [*head(d), secret_note(), *weights_note(d),
              "Install: helm upgrade --install RELEASE llm-d-modelservice/llm-d-modelservice "
              "-f values.yaml"]  # fmt: skip
-    return [File("values.yaml", yaml_text([_values(d)], lines))]
+    values = {"prefill": _part(d)} if d.role == "prefill" else _values(d)
+    return [File("values.yaml", yaml_text([values], lines))]
 
 
 def _values(d: Deployment) -> dict[str, Any]:
@@ -48,29 +56,42 @@ def _values(d: Deployment) -> dict[str, Any]:
             "uri": hub_uri(d),
             "size": Why(f"{size}Gi", f"the weights and {SPARE_GIB} GiB to spare"),
             "authSecretName": SECRET,
-            "labels": labels(d),
+            "labels": {"app.kubernetes.io/name": label(d.request.model.id, d.setup.weight_format)},
         },
         "multinode": False,
         "accelerator": {"type": VENDORS[d.vendor]},
-        "routing": {"proxy": {"enabled": Why(False, "no prefill pods to route to"),
-                              "targetPort": TARGET_PORT}, "servicePort": d.port},
-        "decode": {
-            "create": True,
-            "replicas": 1,
-            "parallelism": {
-                "tensor": Why(d.setup.tp, "every layer is split over so many devices"),
-                "data": d.setup.dp,
-                "dataLocal": Why(d.setup.dp, "all replicas on one node"),
+        "routing": {
+            "proxy": {
+                "enabled": Why(d.role is not None, "sends prompts to the prefill pods"
+                               if d.role else "no prefill pods to route to"),
+                "targetPort": TARGET_PORT,
             },
-            "containers": [_container(d)],
+            "servicePort": d.port,
         },
-        "prefill": {"create": Why(False, "the plan does not part prefill and decode")},
+        "decode": _part(d),
+        **({} if d.role else {"prefill": {
+            "create": Why(False, "the plan does not part prefill and decode")}}),
     }  # fmt: skip
+
+
+def _part(d: Deployment) -> dict[str, Any]:
+    """Return the pods of one kind."""
+    return {
+        "create": True,
+        "replicas": 1,
+        "parallelism": {
+            "tensor": Why(d.setup.tp, "every layer is split over so many devices"),
+            "data": d.setup.dp,
+            "dataLocal": Why(d.setup.dp, "all replicas on one node"),
+        },
+        "containers": [_container(d)],
+    }
 
 
 def _container(d: Deployment) -> dict[str, Any]:
     arguments = vllm_arguments(d, without=OWN)
     _refuse_templates(d.served_name, *arguments)
+    port = TARGET_PORT if d.role == "decode" else d.port  # the proxy has the other in front
     probe = {k: v for k, v in probes(d).items() if k == "startupProbe"}
     return {
         "name": "vllm",
@@ -79,7 +100,8 @@ def _container(d: Deployment) -> dict[str, Any]:
         "args": [
             Why(kubernetes(w), reason_of(w, d) if w.startswith("-") else "") for w in arguments
         ],
-        "ports": [{"name": "http", "containerPort": d.port, "protocol": "TCP"}],
+        "ports": [{"name": "http", "containerPort": port, "protocol": "TCP"}],
+        **({"env": side_channel(d)} if d.role else {}),
         "mountModelVolume": True,
         **probe,
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +14,14 @@ import pyarrow as pa
 from llmplan.errors import InputError
 from llmplan.specs.record import plain
 from llmplan.specs.speed import SpeedTable
-from llmplan.sweep.databases import DuckDb, Sqlite, full_disk
-from llmplan.sweep.encode import SUFFIXES, encoded
-from llmplan.sweep.outputs import AppendedFile, Output, State, WorkFolder
-from llmplan.sweep.parts import Parts, done_parts
-from llmplan.sweep.progress import Progress
-from llmplan.sweep.rows import Evaluator, wanted_of
-from llmplan.sweep.space import Space
-from llmplan.sweep.workers import PART_POINTS, Encoder, Make, Part, computed, parts_of
+from llmplan.sweeping.databases import DuckDb, Sqlite, full_disk
+from llmplan.sweeping.encode import SUFFIXES, encoded
+from llmplan.sweeping.outputs import AppendedFile, Output, State, WorkFolder
+from llmplan.sweeping.parts import Parts, done_parts
+from llmplan.sweeping.progress import Progress
+from llmplan.sweeping.rows import Evaluator, wanted_of
+from llmplan.sweeping.space import Space
+from llmplan.sweeping.workers import PART_POINTS, Encoder, Make, Part, computed, parts_of
 from llmplan.version import __version__
 
 MAX_TABLE_POINTS = 50_000_000
@@ -97,7 +96,7 @@ def sweep_file(
         except OSError as e:
             raise full_disk(e) from None
         work.remove()
-    left_out = Counter(state["left_out"])
+    left_out: Counter[str] = Counter(state["left_out"])
     left_out["splits over other than the devices there are"] += space.idle
     return Summary(
         str(output), space.points + space.idle, state["rows"], state["fitting"], dict(+left_out)
@@ -160,14 +159,14 @@ def _parts(
     if ray is None:
         made = computed(space, table, numbers, make, workers)
     else:
-        from llmplan.sweep.on_ray import computed_on_ray
+        from llmplan.sweeping.on_ray import computed_on_ray
 
         made = computed_on_ray(space, table, numbers, make, ray)
     for _ in _shown(made, space, sum(p.points for p in done.values()), quiet):
         pass
     for part in done_parts(folder).values():
         state = _counted(state, part)
-    os.replace(folder, work.output)
+    folder.replace(work.output)
     return state
 
 
@@ -184,7 +183,7 @@ def _shown(
 
 
 def _counted(state: State, part: Part) -> State:
-    left_out = Counter(state["left_out"])
+    left_out: Counter[str] = Counter(state["left_out"])
     left_out.update(part.left_out)
     return state | {
         "next": state["next"] + 1,

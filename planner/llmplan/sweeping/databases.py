@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
 
 from llmplan.errors import InputError, OutsideError
-from llmplan.sweep.encode import plain_table
-from llmplan.sweep.outputs import State, WorkFolder
+from llmplan.sweeping.encode import plain_table
+from llmplan.sweeping.outputs import State, WorkFolder
 
-TABLE, STATE = "sweep", "sweep_state"
 _TYPES = {"string": "TEXT", "int64": "BIGINT", "double": "DOUBLE", "bool": "BOOLEAN"}
 
 
@@ -31,9 +29,9 @@ class Database:
         self.connection = connect(str(self.path))
         fields = plain_table(schema.empty_table()).schema
         columns = ", ".join(f'"{f.name}" {_TYPES[str(f.type)]}' for f in fields)
-        self.connection.execute(f"CREATE TABLE IF NOT EXISTS {TABLE} ({columns})")
-        self.connection.execute(f"CREATE TABLE IF NOT EXISTS {STATE} (state TEXT)")
-        found = self.connection.execute(f"SELECT state FROM {STATE}").fetchall()
+        self.connection.execute(f"CREATE TABLE IF NOT EXISTS sweep ({columns})")
+        self.connection.execute("CREATE TABLE IF NOT EXISTS sweep_state (state TEXT)")
+        found = self.connection.execute("SELECT state FROM sweep_state").fetchall()
         if found:
             state.update(json.loads(found[0][0]))
 
@@ -43,7 +41,7 @@ class Database:
         try:
             connection = connect(str(self.path))
             try:
-                return bool(connection.execute(f"SELECT state FROM {STATE}").fetchall())
+                return bool(connection.execute("SELECT state FROM sweep_state").fetchall())
             finally:
                 connection.close()
         except self.failure:
@@ -55,8 +53,8 @@ class Database:
             self.connection.execute("BEGIN")
             if data:
                 self.insert(plain_table(pa.ipc.open_stream(data).read_all()))
-            self.connection.execute(f"DELETE FROM {STATE}")
-            self.connection.execute(f"INSERT INTO {STATE} VALUES (?)", [json.dumps(state)])
+            self.connection.execute("DELETE FROM sweep_state")
+            self.connection.execute("INSERT INTO sweep_state VALUES (?)", [json.dumps(state)])
             self.connection.execute("COMMIT")
         except self.failure as e:
             with suppress(self.failure):
@@ -69,9 +67,9 @@ class Database:
 
     def finish(self, schema: pa.Schema, empty: bytes) -> None:
         """Drop the state, and put the file in its place."""
-        self.connection.execute(f"DROP TABLE {STATE}")
+        self.connection.execute("DROP TABLE sweep_state")
         self.close()
-        os.replace(self.path, self.work.output)
+        self.path.replace(self.work.output)
 
     def close(self) -> None:
         """Close the database."""
@@ -94,7 +92,7 @@ class Sqlite(Database):
         marks = ", ".join("?" * table.num_columns)
         columns = [c.to_pylist() for c in table.columns]
         rows = zip(*columns, strict=True)
-        self.connection.executemany(f"INSERT INTO {TABLE} VALUES ({marks})", rows)
+        self.connection.executemany(f"INSERT INTO sweep VALUES ({marks})", rows)  # noqa: S608 - question marks
 
 
 class DuckDb(Database):
@@ -110,7 +108,7 @@ class DuckDb(Database):
     def insert(self, table: pa.Table) -> None:
         """Insert rows from Arrow."""
         self.connection.register("part", table)
-        self.connection.execute(f"INSERT INTO {TABLE} SELECT * FROM part")
+        self.connection.execute("INSERT INTO sweep SELECT * FROM part")
         self.connection.unregister("part")
 
 

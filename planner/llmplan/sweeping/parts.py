@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
 import pyarrow.parquet as pq
 
-from llmplan.sweep.encode import write_parquet
-from llmplan.sweep.rows import Rows
-from llmplan.sweep.workers import Part
+from llmplan.sweeping.encode import write_parquet
+from llmplan.sweeping.rows import Rows
+from llmplan.sweeping.workers import Part
 
 KEY = b"llmplan"
 NAME = "part-{:08d}.parquet"
 
 
-class Parts(NamedTuple):
+@dataclass(frozen=True)
+class Parts:
     """Writes the rows of a part to a folder that all workers see."""
 
     folder: str
@@ -31,7 +31,7 @@ class Parts(NamedTuple):
         own = path.with_name(f".{path.name}.{uuid4().hex}")
         try:
             write_parquet(rows.table, str(own), {KEY.decode(): json.dumps(counts)})
-            os.replace(own, path)
+            own.replace(path)
         finally:
             own.unlink(missing_ok=True)
         return b""

@@ -29,10 +29,16 @@ class Words(NamedTuple):
 def evaluate(node: ast.expr, column: Callable[[str], Any]) -> Any:
     """Return an expression over columns: numbers with NaN for null, bools, or Words.
 
-    A comparison with null is false; division by 0 gives null.
+    A comparison with null is false, and null neither holds nor does its `not`; division by 0
+    gives null.
     """
     with np.errstate(all="ignore"):
         return _evaluate(node, column)
+
+
+def holds(value: Any) -> Any:
+    """Return where bools hold, null ones (NaN) nowhere."""
+    return np.asarray(value) == 1
 
 
 def _evaluate(node: ast.expr, column: Callable[[str], Any]) -> Any:
@@ -43,13 +49,13 @@ def _evaluate(node: ast.expr, column: Callable[[str], Any]) -> Any:
         return float(value) if type(value) is int else value
     if isinstance(node, ast.UnaryOp):
         operand = _evaluate(node.operand, column)
-        return np.logical_not(operand) if isinstance(node.op, ast.Not) else -operand
+        return np.asarray(operand) == 0 if isinstance(node.op, ast.Not) else -operand
     if isinstance(node, ast.BinOp):
         left, right = _evaluate(node.left, column), _evaluate(node.right, column)
         result = ARITHMETIC[type(node.op)](np.asarray(left, float), np.asarray(right, float))
         return np.where(np.isfinite(result), result, np.nan)
     if isinstance(node, ast.BoolOp):
-        parts = [_evaluate(v, column) for v in node.values]
+        parts = [holds(_evaluate(v, column)) for v in node.values]
         join = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
         result = parts[0]
         for part in parts[1:]:
@@ -66,12 +72,12 @@ def _compared(node: ast.Compare, column: Callable[[str], Any]) -> Any:
         if isinstance(op, (ast.In, ast.NotIn)):
             values = ast.literal_eval(comparator)
             found = _any_of(left, values)
-            holds = found if isinstance(op, ast.In) else np.logical_not(found) & _known(left)
+            fine = found if isinstance(op, ast.In) else np.logical_not(found) & _known(left)
             right = left
         else:
             right = _evaluate(comparator, column)
-            holds = ORDER[type(op)](*_paired(left, right)) & _known(left) & _known(right)
-        result = holds if result is None else result & holds
+            fine = ORDER[type(op)](*_paired(left, right)) & _known(left) & _known(right)
+        result = fine if result is None else result & fine
         left = right
     return result
 

@@ -9,14 +9,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from typing import Any, NamedTuple
 
 from llmplan.errors import OutsideError
 from llmplan.specs.speed import SpeedTable
-from llmplan.sweep.encode import encoded
-from llmplan.sweep.rows import Evaluator, Rows
-from llmplan.sweep.space import Space
+from llmplan.sweeping.encode import encoded
+from llmplan.sweeping.rows import Evaluator, Rows
+from llmplan.sweeping.space import Space
 
 PART_POINTS = 1 << 17
 """Points of a part: what is lost at most when a worker dies, and a row group of the output."""
@@ -39,7 +40,8 @@ Make = Callable[[Rows, int], bytes]
 """Turns the rows of the part of a number into bytes, or writes them and returns none."""
 
 
-class Encoder(NamedTuple):
+@dataclass(frozen=True)
+class Encoder:
     """Encodes rows in a format."""
 
     format: str

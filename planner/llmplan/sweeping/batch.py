@@ -22,8 +22,8 @@ from llmplan.specs.speed import SpeedTable
 from llmplan.speed.figures import Figures, Load, loop_figures
 from llmplan.speed.step import LIMITS, decode_parts, limit_shares
 from llmplan.speed.work import Setting
-from llmplan.sweep.cells import Cell
-from llmplan.sweep.values import Words
+from llmplan.sweeping.cells import Cell
+from llmplan.sweeping.values import Words
 
 UNKNOWN = float("nan")
 _MEMORY = ("device_total_bytes", "budget_bytes", "weights_bytes", "activation_peak_bytes",

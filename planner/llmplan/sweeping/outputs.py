@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from llmplan.errors import InputError, OutsideError
-from llmplan.sweep.footer import joined_footer
+from llmplan.sweeping.footer import joined_footer
 
 State = dict[str, Any]
 
@@ -86,7 +86,7 @@ class WorkFolder:
         path = self.path / "state.json"
         new = path.with_suffix(".new")
         new.write_text(json.dumps(state), encoding="utf-8")
-        os.replace(new, path)
+        new.replace(path)
 
     def clear(self) -> None:
         """Remove what an earlier run left but the lock."""
@@ -165,7 +165,7 @@ class AppendedFile:
         self.file.flush()
         os.fsync(self.file.fileno())
         self.close()
-        os.replace(self.path, self.work.output)
+        self.path.replace(self.work.output)
 
     def close(self) -> None:
         """Close the file."""

@@ -11,9 +11,9 @@ from typing import Any
 
 from llmplan.errors import InputError, OutsideError
 from llmplan.specs.speed import SpeedTable
-from llmplan.sweep.rows import Evaluator
-from llmplan.sweep.space import Space
-from llmplan.sweep.workers import Make, Part, compute
+from llmplan.sweeping.rows import Evaluator
+from llmplan.sweeping.space import Space
+from llmplan.sweeping.workers import Make, Part, compute
 
 AHEAD = 4
 """Tasks in flight a core, so that none waits for the next one."""
@@ -54,7 +54,8 @@ def _tasks(
     task = ray.remote(max_retries=RETRIES, num_cpus=1)(_compute)
     shared, key = ray.put((space, table)), os.urandom(8)
     most = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
-    rest, waiting = iter(numbers), {}
+    rest = iter(numbers)
+    waiting: dict[Any, int] = {}
     while True:
         while len(waiting) < most and (number := next(rest, None)) is not None:
             waiting[task.remote(key, shared, number, make)] = number

@@ -22,8 +22,8 @@ from llmplan.specs.formats import KvFormat, WeightFormat
 from llmplan.specs.setup import Limits, Parallelism, Workload
 from llmplan.specs.speed import SpeedTable
 from llmplan.speed.work import Setting
-from llmplan.sweep.loads import Loads, Workloads
-from llmplan.sweep.space import Layout, NamedGpu, NamedModel, Space
+from llmplan.sweeping.loads import Loads, Workloads
+from llmplan.sweeping.space import Layout, NamedGpu, NamedModel, Space
 
 
 class Cell(NamedTuple):

@@ -13,7 +13,7 @@ from llmplan.planning.request import (
 )
 from llmplan.specs.model import Model
 from llmplan.specs.plan_file import PlanFile
-from llmplan.sweep.space import workload_axes
+from llmplan.sweeping.space import workload_axes
 
 BLOCK = 4096
 """Points that one call of the formulas takes: their arrays stay in the processor's cache."""
@@ -52,22 +52,24 @@ class Workloads:
         self._groups: dict[tuple[Any, ...], tuple[list[Loads], int]] = {}
 
     def groups(
-        self, model: Model, same_up_to: int, *, reads_prompt: bool
+        self, model: Model, same_up_to: int | None, *, reads_prompt: bool
     ) -> tuple[list[Loads], int]:
         """Return the groups of a setup, and how many points ask more than their context holds.
 
-        `same_up_to`: requests in flight up to which a plan is that of one.
+        `same_up_to`: requests in flight up to which a plan is that of one, null for any.
         """
         default = DEFAULT_CONTEXT_TOKENS if model.decoder else DEFAULT_ENCODER_TOKENS
         base = min(model.context_tokens or default, DEFAULT_CONTEXT_TOKENS)
-        if self.concurrency is not None and same_up_to >= int(self.concurrency.max()):
-            same_up_to = MANY_LOADS
+        if self.concurrency is None or (same_up_to or 0) >= int(self.concurrency.max()):
+            same_up_to = None
         key = (base if self.context is None else 0, same_up_to, reads_prompt)
         if key not in self._groups:
             self._groups[key] = self._grouped(*key)
         return self._groups[key]
 
-    def _grouped(self, base: int, same_up_to: int, reads_prompt: bool) -> tuple[list[Loads], int]:
+    def _grouped(
+        self, base: int, same_up_to: int | None, reads_prompt: bool
+    ) -> tuple[list[Loads], int]:
         zeros = np.zeros(self.count, dtype=np.int64)
         asked = (zeros if self.input is None else self.input) + (
             zeros if self.output is None else self.output
@@ -75,7 +77,7 @@ class Workloads:
         context = np.maximum(base, asked) if self.context is None else self.context
         legal = asked <= context
         planned = zeros
-        if self.concurrency is not None:
+        if self.concurrency is not None and same_up_to is not None:
             planned = np.where(self.concurrency > same_up_to, self.concurrency, 0)
         prompt = self.input if reads_prompt and self.input is not None else zeros
         keys = np.stack([context, planned, prompt])[:, legal]
@@ -103,10 +105,6 @@ class Workloads:
             flying = MANY
         return Loads(context, concurrency, prompt, at.size, asked, _floats(prompts),
                      _floats(outputs), flying, rate)  # fmt: skip
-
-
-MANY_LOADS = 1 << 60
-"""Stands for a plan that no load of the grid changes."""
 
 
 def _floats(value: Any) -> Any:

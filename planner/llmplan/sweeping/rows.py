@@ -13,11 +13,11 @@ import pyarrow as pa
 from llmplan.specs.expressions import conjuncts, kind_of, names_of, parse_expression
 from llmplan.specs.plan_file import COLUMNS, DEFAULT_COLUMNS, PlanFile, column_kinds
 from llmplan.specs.speed import SpeedTable
-from llmplan.sweep.batch import Batch
-from llmplan.sweep.cells import Cell, Cells
-from llmplan.sweep.loads import BLOCK
-from llmplan.sweep.space import Space
-from llmplan.sweep.values import Words, evaluate
+from llmplan.sweeping.batch import Batch
+from llmplan.sweeping.cells import Cell, Cells
+from llmplan.sweeping.loads import BLOCK
+from llmplan.sweeping.space import Space
+from llmplan.sweeping.values import Words, evaluate, holds
 
 ARROW = {"text": pa.dictionary(pa.int32(), pa.string()), "int": pa.int64(), "float": pa.float64(),
          "bool": pa.bool_(), "number": pa.float64()}  # fmt: skip
@@ -142,8 +142,8 @@ class Evaluator:
 
         kept: Any = slice(None)
         for tree in (*self.wanted.first, *self.wanted.then):
-            holds = np.broadcast_to(evaluate(tree, column), (batch.rows,))
-            kept = holds if isinstance(kept, slice) else kept & holds
+            fine = np.broadcast_to(holds(evaluate(tree, column)), (batch.rows,))
+            kept = fine if isinstance(kept, slice) else kept & fine
             if not kept.any():
                 return pa.RecordBatch.from_pylist([], self.wanted.schema), kept
         names, types = self.wanted.columns, self.wanted.schema.types

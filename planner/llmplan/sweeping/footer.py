@@ -44,7 +44,8 @@ def joined_footer(file: BinaryIO, ends: Iterable[tuple[int, int]]) -> bytes:
             whole.append_row_groups(found)
     sink = pa.BufferOutputStream()
     whole.write_metadata_file(sink)
-    return sink.getvalue().to_pybytes()[len(MAGIC) :]
+    written: bytes = sink.getvalue().to_pybytes()
+    return written[len(MAGIC) :]
 
 
 def moved_footer(footer: bytes, by: int) -> bytes:
