@@ -121,6 +121,7 @@ def test_requests_at_once_are_those_of_estimate(name: str) -> None:
     alone = llmplan.estimate(
         part.model, part.stock.gpu, engine=s.engine, weight_format=s.weight_format,
         kv_format=s.kv_format, tp=s.tp, pp=s.pp, dp=s.dp, gpus=s.gpus, context_tokens=16384,
+        max_num_seqs=part.planned.max_num_seqs,
     )  # fmt: skip
     assert point.requests == pytest.approx(alone.requests_at_once * option.replicas)
 

@@ -10,7 +10,7 @@ import numpy as np
 from llmplan.engines.speed_load import MANY
 from llmplan.planning.intervals import REGIMES, interval, regime_of
 from llmplan.planning.own_or_rent import HOURS_PER_MONTH
-from llmplan.planning.performance import NEAR_FULL, POOL_DOUBT
+from llmplan.planning.performance import spread
 from llmplan.planning.serving import Replica
 from llmplan.planning.stock import cheapest_rent, most_units
 from llmplan.reporting.ask import Option, Part
@@ -135,34 +135,16 @@ def _loads(replica: Replica, opened: bool) -> Any:
     return float(full.requests_per_s) * shares
 
 
-def _figures(replica: Replica, loads: Any, opened: bool) -> tuple[Figures, Any, Any]:
+def _figures(replica: Replica, loads: Any, opened: bool) -> tuple[Figures, Figures, Figures]:
     """Return figures over the loads, and the least and most with the pool's doubt."""
-    each = [_at(replica, loads, opened, 1.0)]
-    each += [_at(replica, loads, opened, s) for s in (1 - POOL_DOUBT, 1 + POOL_DOUBT)]
-    held = replica.load.held * replica.setting.work.replicas
-    near = np.full(loads.shape, opened) | (loads > NEAR_FULL * held)
-    columns = {n: np.array([getattr(f, n) for f in each]) for n in ("ttft_s", "tpot_s")}
-    least = {n: np.where(near, c.min(axis=0), c[0]) for n, c in columns.items()}
-    most = {n: np.where(near, c.max(axis=0), c[0]) for n, c in columns.items()}
-    return each[0], _Pair(**least), _Pair(**most)
-
-
-class _Pair(NamedTuple):
-    ttft_s: Any
-    tpot_s: Any
-
-
-def _at(replica: Replica, loads: Any, opened: bool, pool: float) -> Figures:
     one = np.ones_like(loads)
-    columns = Load(*(float(x) * one for x in replica.load))
-    return loop_figures(
-        replica.setting,
-        columns._replace(
-            held=max(1.0, replica.load.held * pool) * one,
-            rate_per_s=loads if opened else 0 * one,
-            in_flight=MANY * one if opened else loads,
-        ),
+    columns = Load(*(float(x) * one for x in replica.load))._replace(
+        rate_per_s=loads if opened else 0 * one,
+        in_flight=MANY * one if opened else loads,
     )
+    figures = loop_figures(replica.setting, columns)
+    least, most = spread(lambda other: loop_figures(replica.setting, other), figures, columns)
+    return figures, least, most
 
 
 def cost_points(option: Option, most_load: float) -> list[CostPoint]:

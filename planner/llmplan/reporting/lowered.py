@@ -17,7 +17,7 @@ from llmplan.specs.speed import SpeedTable
 
 
 def request_of(part: Part, demand: Demand) -> tuple[Engine, Request]:
-    """Return the engine of a part and the request of one replica, without its load."""
+    """Return the engine of a part and the request of one replica as planned, without its load."""
     s = part.planned.setup
     engine = get_engine(s.engine)
     workload = Workload(
@@ -26,7 +26,8 @@ def request_of(part: Part, demand: Demand) -> tuple[Engine, Request]:
     )  # fmt: skip
     return engine, Request(
         part.model, part.stock.gpu, weight_format(s.weight_format), kv_format(s.kv_format),
-        Parallelism(s.tp, s.pp, s.dp, s.ep), workload, Limits(), s.engine_version,
+        Parallelism(s.tp, s.pp, s.dp, s.ep), workload,
+        Limits(max_num_seqs=part.planned.max_num_seqs), s.engine_version,
     )  # fmt: skip
 
 

@@ -48,13 +48,15 @@ def _start(part: Part, servers: list[Server]) -> Start:
 
 def _script(part: Part, servers: list[Server]) -> str | None:
     """Return the lines of the benchmark that measures one replica; None where none is known."""
-    s, d = part.planned.setup, part.demand
-    each = d.peak / part.planned.replicas
+    p, d = part.planned, part.demand
+    s = p.setup
+    each = d.peak / p.replicas
     options = make_options(
         engine=s.engine, engine_version=s.engine_version, weight_format=s.weight_format,
         kv_format=s.kv_format, gpus=s.gpus, tp=s.tp, pp=s.pp, dp=s.dp, ep=s.ep,
         context_tokens=d.context_tokens, input_tokens=d.input_tokens,
         output_tokens=d.output_tokens, prefix_hit_rate=d.prefix_hit_rate,
+        max_num_seqs=p.max_num_seqs,
         rate_per_s=each if d.kind == "rate" else None,
         concurrency=max(1, round(each)) if d.kind == "concurrency" else None,
     )  # fmt: skip
