@@ -17,21 +17,13 @@ from llmplan.errors import CatalogFileError, InputError
 from llmplan.sources.traces import read_trace
 from llmplan.specs.plan import Stock
 from llmplan.specs.plan_file import ALL, PlanFile
-from llmplan.specs.report import Growth, Named
+from llmplan.specs.report import GROWTH, OPTIONS, TEXTS, Growth, Named
 from llmplan.specs.setup import Warning_
 from llmplan.specs.traffic import Traffic
 from llmplan.specs.units import parse_seconds
 
 SECTION = "report"
-TEXTS = ("title", "note", "date")
-PLAN_KEYS = (
-    "users", "requests_per_user", "profile", "trace", "headroom", "percentile", "prefer", "budget",
-    "max_gpus", "provider", "region", "license", "commercial", "api_price",
-)  # fmt: skip
-"""Options of `plan` that the section takes, by their Python names."""
-
-KEYS = (*TEXTS, *PLAN_KEYS, "growth")
-GROWTH_KEYS = ("per_quarter", "quarters", "from")
+KEYS = (*TEXTS, *OPTIONS, "growth")
 MAX_TEXT = 500
 MAX_QUARTERS = 40
 MAX_GROWTH = 10.0
@@ -62,6 +54,12 @@ def asked_report(source: str | Path | Mapping[str, Any], *, offline: bool = Fals
         return _Reader("plan", None).asked(dict(source), offline=offline)
     data, lines = read_yaml(Path(source))
     return _Reader(str(source), lines).asked(data, offline=offline)
+
+
+def check_section(data: Any, *, where: str, lines: Lines | None) -> None:
+    """Raise CatalogFileError for a fault of the section `report` of a plan, if it has one."""
+    if SECTION in data:
+        _Reader(where, lines).section(data[SECTION])
 
 
 class _Reader:
@@ -107,7 +105,7 @@ class _Reader:
                 if len(text) > MAX_TEXT or not text.isprintable():
                     raise self.fault((SECTION, key), f"one line of at most {MAX_TEXT} characters")
                 texts[key] = text
-        options = {k: data[k] for k in PLAN_KEYS if data.get(k) is not None}
+        options = {k: data[k] for k in OPTIONS if data.get(k) is not None}
         if "api_price" in options:
             options["api_price"] = self.prices(options["api_price"])
         growth = None if data.get("growth") is None else self.growth(data["growth"])
@@ -138,7 +136,7 @@ class _Reader:
     def growth(self, data: Any) -> Growth:
         """Return how the load grows."""
         at: At = (SECTION, "growth")
-        self.known(data, at, GROWTH_KEYS)
+        self.known(data, at, tuple(GROWTH))
         share = _share(data.get("per_quarter"))
         if share is None or not -1 < share <= MAX_GROWTH:
             raise self.fault((*at, "per_quarter"), "a share such as 0.25 or 25%, above -100%")

@@ -6,6 +6,38 @@ from typing import NamedTuple
 
 from llmplan.specs.model import Model
 
+TEXTS = {
+    "title": "What the report is called.",
+    "note": "A line under the title.",
+    "date": "The date that the report shows.",
+}
+OPTIONS = {
+    "users": ("number", "People who send requests."),
+    "requests_per_user": ("number", "Requests of one user [1/hour]."),
+    "profile": (
+        "string",
+        "Lengths and peaks of a kind of service: chat, rag, code, agents, batch.",
+    ),
+    "trace": ("string", "Trace file whose lengths and peaks are taken, from the plan's folder."),
+    "headroom": ("number", "Peak load over mean load."),
+    "percentile": ("string", "What the limits hold for: mean, p50, p90, p95, p99."),
+    "prefer": ("string", "What options are ordered by: cheapest, fastest, fewest, quality."),
+    "budget": ("number", "Most that the machines may cost [USD/hour]."),
+    "max_gpus": ("number", "Most devices."),
+    "provider": ("names", "Clouds that may be rented from."),
+    "region": ("names", "Regions that may be rented in."),
+    "license": ("names", "Licences that a model may have."),
+    "commercial": ("boolean", "Only models that may be used commercially."),
+    "api_price": ("prices", "Price of a hosted API, in and out [USD/million tokens]."),
+}
+"""Options of `plan` that the section `report` of a plan file takes, with their kind."""
+
+GROWTH = {
+    "per_quarter": "Growth of the load each quarter: 0.25 or 25%.",
+    "quarters": "Quarters that are looked at (8).",
+    "from": "The first one, such as 2027-Q1.",
+}
+
 
 class Named(NamedTuple):
     """A model as a plan names it, with the weight format that the name implies, if any."""
