@@ -6,7 +6,8 @@
     (False, 87.0)
 
 `load_model` and `load_gpu` take the names and paths of the command line; `fit`, `estimate`,
-`plan` and `deploy` take those records or the names themselves; `sweep` takes a plan file.
+`plan` and `deploy` take those records or the names themselves; `sweep` and `report` take a plan
+file.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from llmplan.deployment.run import Artefacts
+    from llmplan.reporting.report import Report
     from llmplan.specs.hardware import Accelerator
     from llmplan.specs.model import Model
     from llmplan.specs.plan import PlanAnswer
     from llmplan.specs.setup import Answer, Setup
 
-__all__ = ["__version__", "deploy", "estimate", "fit", "load_gpu", "load_model", "plan", "sweep"]
+__all__ = [
+    "__version__", "deploy", "estimate", "fit", "load_gpu", "load_model", "plan", "report", "sweep",
+]  # fmt: skip
 
 
 def load_model(name: str, *, offline: bool = False) -> Model:
@@ -245,3 +249,37 @@ def sweep(plan: str | Path | Mapping[str, Any], *, offline: bool = False) -> pa.
 
     asked = plan_of(dict(plan)) if isinstance(plan, Mapping) else read_plan(Path(plan))
     return sweep_table(space_of(asked, offline=offline), open_speed_table())
+
+
+def report(plan: str | Path | Mapping[str, Any], *, offline: bool = False) -> Report:
+    """Return the capacity report of a plan: a file, or a mapping with the same keys.
+
+    Parameters
+    ----------
+    plan
+        models, gpus, workload, limits as `sweep` takes them, one load; `report` holds title, growth
+        and the options of `plan` (prefer, headroom, profile, budget ...)
+    offline
+        Keep off the network
+
+    `to_dict()` gives the data; render.report writes HTML and Markdown. Raises InputError for what
+    is wrong with the plan; "nothing meets it" is an answer.
+
+    """
+    from llmplan.catalog.report_file import asked_report
+    from llmplan.catalog.serving import all_servers
+    from llmplan.catalog.speed_table import open_speed_table
+    from llmplan.errors import InputError
+    from llmplan.planning.wanted import make_wanted
+    from llmplan.reporting.ask import Ask
+    from llmplan.reporting.report import report_of
+
+    a = asked_report(plan, offline=offline)
+    try:
+        wanted = make_wanted(**a.options)
+    except InputError as e:
+        raise type(e)(f"{a.where}: {e.message}", e.hint) from None
+    texts = {"title": "Capacity report"} | a.texts
+    ask = Ask(models=a.models, stocks=a.stocks, wanted=wanted, growth=a.growth, trace=a.trace,
+              said=a.warnings, **texts)  # fmt: skip
+    return report_of(ask, open_speed_table(), all_servers())

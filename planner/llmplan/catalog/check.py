@@ -9,6 +9,7 @@ from typing import Any
 
 from llmplan.catalog.names import normalise
 from llmplan.catalog.plan_file import is_plan, plan_of
+from llmplan.catalog.report_file import check_section
 from llmplan.catalog.schema import kind_of, validate
 from llmplan.catalog.yaml_reader import Lines, line_of, read_yaml
 from llmplan.errors import CatalogFileError, InputError
@@ -44,6 +45,7 @@ def check_files(
             data, lines = read_yaml(path)
             if is_plan(data):
                 plan_of(data, where=str(path), lines=lines)
+                check_section(data, where=str(path), lines=lines)
                 continue
             kind = kind_of(data, str(path))
             record = validate(data, kind, where=str(path), lines=lines)

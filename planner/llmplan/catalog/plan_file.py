@@ -22,7 +22,7 @@ from llmplan.specs.plan_file import (
 from llmplan.specs.units import parse_seconds
 
 GROUPS = ("parallel", "workload")
-REST = ("limits", "filter", "columns", "options")
+REST = ("limits", "filter", "columns", "options", "report")
 GPU_COUNTS = (1, 2, 4, 8)
 """What `all` means for counts of devices: those of common machines (nodes of 2026-11)."""
 At = tuple[str | int, ...]

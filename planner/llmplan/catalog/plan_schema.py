@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmplan.specs import report
 from llmplan.specs.plan_file import AXES, COLUMNS, LIMITS, OPTIONS, Axis
 
 _VALUES: dict[str, dict[str, Any]] = {
@@ -19,7 +20,7 @@ _GROUPS = {
 
 
 def plan_schema() -> dict[str, Any]:
-    """Return the schema (draft 2020-12) of plan files of `sweep`."""
+    """Return the schema (draft 2020-12) of plan files of `sweep` and `report`."""
     tops: dict[str, Any] = {k: _axis(a) for k, a in AXES.items() if a.group is None}
     for group, what in _GROUPS.items():
         keys = {k: _axis(a) for k, a in AXES.items() if a.group == group}
@@ -33,6 +34,7 @@ def plan_schema() -> dict[str, Any]:
         "filter": {"type": "string", "description": "Expression over columns that rows meet."},
         "columns": _columns(),
         "options": _mapping(dict.fromkeys(OPTIONS, number), "Settings of the whole grid."),
+        "report": _report(),
     }  # fmt: skip
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -40,6 +42,23 @@ def plan_schema() -> dict[str, Any]:
         **_mapping(tops, "A grid of setups and loads."),
         "required": ["models", "gpus"],
     }
+
+
+def _report() -> dict[str, Any]:
+    text: dict[str, Any] = {"type": ["string", "number"]}
+    names = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    kinds: dict[str, dict[str, Any]] = {
+        "number": {"type": "number"},
+        "string": {"type": "string"},
+        "boolean": {"type": "boolean"},
+        "names": names,
+        "prices": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+    }
+    growth = {k: text | {"description": what} for k, what in report.GROWTH.items()}
+    keys = {k: {"type": "string", "description": what} for k, what in report.TEXTS.items()}
+    keys |= {k: kinds[kind] | {"description": what} for k, (kind, what) in report.OPTIONS.items()}
+    return _mapping(keys | {"growth": _mapping(growth, "How the load grows.")},
+                    "What only `llmplan report` reads.")  # fmt: skip
 
 
 def _mapping(properties: dict[str, Any], what: str) -> dict[str, Any]:

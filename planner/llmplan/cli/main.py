@@ -17,6 +17,7 @@ from llmplan.version import __version__
 COMMANDS = {
     "fit": "Does it run on this hardware, with how much room, and which setups are best there?",
     "plan": "Which hardware, how many, which setup meets a load within limits at the least cost?",
+    "report": "A capacity report of a plan file: HTML or Markdown, to read, sign and verify.",
     "models": "What models are known; `models show ID` gives every fact and its source.",
     "gpus": "What devices are known; `gpus show ID` gives every fact and its source.",
     "sweep": "Many combinations at once, to Parquet, CSV, JSON lines or a database.",
