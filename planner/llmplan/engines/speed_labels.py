@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from llmplan.specs.formats import KvFormat, WeightFormat
@@ -67,6 +68,7 @@ def era_of(
     return (found or [eras[0]])[-1].label
 
 
+@lru_cache(maxsize=256)
 def _number(version: str | None) -> tuple[int, ...] | None:
     """Return the numbers of a version: (0, 14, 1), or (6918,) of build b6918."""
     if version is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from functools import cached_property
 from typing import Any
 
 from llmplan.specs.record import Record, record
@@ -113,7 +114,7 @@ class Accelerator(Record):
         """Nominal memory [bytes]."""
         return None if self.memory_gib is None else round(self.memory_gib * GIB)
 
-    @property
+    @cached_property
     def usable_memory_bytes(self) -> int | None:
         """Memory that driver and engine see, a share of the nominal if not observed [bytes]."""
         if self.usable_memory_gib is not None:
@@ -136,7 +137,7 @@ class Accelerator(Record):
         rate = self.memory_bandwidth_gb_per_s
         return None if rate is None else rate * 1e9
 
-    @property
+    @cached_property
     def cuda_capability(self) -> float | None:
         """CUDA compute capability as a number (8.0 for sm_80), None for other vendors."""
         text = self.compute_capability or ""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from llmplan.engines import get_engine
 from llmplan.engines.base import Engine, Plan, Request
 from llmplan.errors import IllegalParallelism, InputError
+from llmplan.memory.formats import kv_format, weight_format
 from llmplan.planning.performance import NoSpeed, basis_of, speed_setting
 from llmplan.planning.request import (
     Options,
@@ -57,6 +58,7 @@ class Cells:
         self.left_out: Counter[str] = Counter()
         self._options = [_Settings(g) for g in space.gpus]
         self._splits: dict[tuple[Any, ...], Parallelism | str] = {}
+        self._kvs: dict[tuple[Any, ...], KvFormat] = {}
 
     def between(self, start: int, stop: int) -> Iterator[Cell]:
         """Yield the cells of the points `start` to `stop` of the grid, in order."""
@@ -108,7 +110,7 @@ class Cells:
         parallel = self._split(h, weights, named)
         if isinstance(parallel, str):
             return parallel
-        kv = h.kv or settings.kv(h.engine, h.model, weights)
+        kv = h.kv or self._kv(h, weights)
         version = settings.version(h.engine)
         return Request(h.model.model, named.gpu, weights, kv, parallel, _NOTHING, settings.limits,
                        version)  # fmt: skip
@@ -138,7 +140,9 @@ class Cells:
     ) -> tuple[list[Loads], int]:
         model = request.model
         reads = engine.plan_reads_prompt or model.encoder is not None
-        return points.groups(model, engine.same_plan_up_to(request), reads_prompt=reads)
+        flying = points.concurrency is not None
+        same = engine.same_plan_up_to(request) if flying else None
+        return points.groups(model, same, reads_prompt=reads)
 
     @lru_cache(maxsize=64)  # noqa: B019 - lives as long as its part of the grid
     def _head(self, index: int) -> Head:
@@ -154,12 +158,22 @@ class Cells:
     def _split(self, h: Head, weights: WeightFormat, gpu: NamedGpu) -> Parallelism | str:
         """Return the split, or why there is none; each is looked at once for all devices."""
         devices = h.layout.gpus or (gpu.devices if h.layout.parallel is None else None)
-        key = (id(h.model), h.engine.name, weights.name, h.layout, devices)
+        # all of these live as long as the grid
+        key = (id(h.model), id(h.engine), weights.name, id(h.layout), devices)
         if key not in self._splits:
             if len(self._splits) > MAX_SPLITS:
                 self._splits.clear()
             self._splits[key] = _split(h, weights, devices)
         return self._splits[key]
+
+    def _kv(self, h: Head, weights: WeightFormat) -> KvFormat:
+        """Return the KV format of an engine where the plan names none."""
+        key = (id(h.model), id(h.engine), weights.name)
+        if key not in self._kvs:
+            if len(self._kvs) > MAX_SPLITS:
+                self._kvs.clear()
+            self._kvs[key] = kv_format(h.engine.default_kv(h.model.model, weights))
+        return self._kvs[key]
 
 
 MAX_SPLITS = 10_000
@@ -194,12 +208,4 @@ class _Settings:
 
     def native(self, engine: Engine, named: NamedModel) -> WeightFormat:
         """Return the format of a model where the plan names none."""
-        from llmplan.memory.formats import weight_format
-
         return weight_format(named.weight_format or engine.native_format(named.model, self.gpu))
-
-    def kv(self, engine: Engine, named: NamedModel, weights: WeightFormat) -> KvFormat:
-        """Return the KV format of an engine where the plan names none."""
-        from llmplan.memory.formats import kv_format
-
-        return kv_format(engine.default_kv(named.model, weights))
