@@ -10,9 +10,10 @@ from llmplan.engines.speed_labels import cache_class, device_class, era_of, form
 from llmplan.engines.speed_parts import adapter_share, drafting, offloaded
 from llmplan.engines.work import work_of
 from llmplan.errors import InputError
+from llmplan.memory.memo import remembered
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import Accelerator
-from llmplan.specs.speed import KernelTable, SpeedTable
+from llmplan.specs.speed import Coefficients, KernelTable, SpeedTable
 from llmplan.speed.work import Costs, Habits, Rates, Setting
 
 LINK_SHARE = 0.72
@@ -129,9 +130,15 @@ def labels_of(request: Request, *, engine: str, era: str, recipe: str) -> dict[s
 
 def costs_of(table: SpeedTable, labels: Mapping[str, str], shares: Mapping[str, float]) -> Costs:
     """Return the coefficients: base x kernel share x exp(sum of the offsets of its labels)."""
-    found = table.coefficients
-    totals = dict.fromkeys(found.base, 0.0)
-    for group, label in labels.items():
+    return _costs(table.coefficients, tuple(labels.items()), tuple(shares.items()))
+
+
+@remembered
+def _costs(
+    found: Coefficients, labels: tuple[tuple[str, str], ...], taken: tuple[tuple[str, float], ...]
+) -> Costs:
+    shares, totals = dict(taken), dict.fromkeys(found.base, 0.0)
+    for group, label in labels:
         for name, offset in found.offsets.get(group, {}).get(label, {}).items():
             totals[name] += offset
     return Costs(**{n: b * shares.get(n, 1.0) * exp(totals[n]) for n, b in found.base.items()})

@@ -21,10 +21,9 @@ from llmplan.engines.base import (
     Overheads,
     Plan,
     Request,
-    Stage,
     solve,
 )
-from llmplan.engines.drafting import draft_terms, drafter_of
+from llmplan.engines.drafting import draft_terms
 from llmplan.engines.starting import Start
 from llmplan.engines.vllm_batch import batch_limits, default_batch
 from llmplan.engines.vllm_measured import (
@@ -35,12 +34,7 @@ from llmplan.engines.vllm_measured import (
     ROCM_LOADING_BYTES,
     SAMPLER_COPIES,
 )
-from llmplan.engines.vllm_paging import (
-    BLOCK_TOKENS,
-    CONCURRENT_BATCHES,
-    kinds_on_device,
-    layers_under,
-)
+from llmplan.engines.vllm_stages import pools_of, stages_of
 from llmplan.engines.vllm_versions import Policy, policy_of
 from llmplan.errors import InputError
 from llmplan.memory.activations import (
@@ -48,17 +42,12 @@ from llmplan.memory.activations import (
     forward_peak_bytes,
     sampler_peak_bytes,
 )
-from llmplan.memory.formats import KV_FORMATS, WEIGHT_FORMATS
+from llmplan.memory.formats import WEIGHT_FORMATS
 from llmplan.memory.tensor import rank_units
-from llmplan.memory.weights import stage_bytes, stage_layers, weight_bytes
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.model import Model, MoE
 from llmplan.specs.setup import Parallelism, Term, Warning_
-
-NESTED_SCALE_BITS = 8
-"""Bits of an absmax that bitsandbytes quantizes again (compress_statistics in the loader); its own
-scales, 32 bits for 256 of them, are a two-thousandth of the weights and left out."""
 
 NODE_DEVICES = 8
 """Devices of the largest common node where no wider link is on record (nodes of 2026-11)."""
@@ -185,7 +174,7 @@ class Vllm(Engine):
             budget = float(request.device_bytes)
         return solve(
             request,
-            _stages(request, policy, batched),
+            stages_of(request, batched),
             overheads,
             budget=budget,
             pool_of=pool_of,
@@ -207,7 +196,7 @@ class Vllm(Engine):
         """Return what this version prints at start-up for the request, per device."""
         request = self._settled(vllm_launch.with_slots(request))[0]
         batched = batch_limits(request)[0]
-        pools = _pools(request, policy_of(request.version), batched)
+        pools = pools_of(request, batched)
         context = request.context_tokens
         # The stage that decided the plan is the one whose request takes what the plan says.
         decided = min(pools, key=lambda p: abs(p.request_bytes(context) - plan.request_bytes))
@@ -264,50 +253,6 @@ def _ffn_width(mlp: object, tp: int) -> int:
         routed = mlp.intermediate_size * mlp.experts_per_token
         return rank_units(units=routed + mlp.shared_experts_size, tp=tp)
     return rank_units(units=getattr(mlp, "intermediate_size", 0), tp=tp)
-
-
-def _pools(request: Request, policy: Policy, batched: int) -> list[vllm_printed.Pool]:
-    """Return how each pipeline stage pages its cache."""
-    model, p, kv = request.model, request.parallel, request.kv
-    # For sparse latent attention vLLM reads fp8 as its own layout: flashmla_sparse.py
-    if kv.name == "fp8" and vllm_support.is_sparse_latent(model):
-        kv = KV_FORMATS["fp8_ds_mla"]
-    drafter, own = drafter_of(request), len(model.main.layers)
-    drafted = drafter.caches(own, latent=policy.latent != "expanded") if drafter else []
-    groups = layers_under(model, kv, policy, drafted)
-    block = request.limits.block_size or BLOCK_TOKENS
-    steps = p.pp + CONCURRENT_BATCHES - 1 if policy.windows_in_flight else 1
-    counts = stage_layers(own, p.pp)
-    counts[-1] += len(drafter.stack.layers) if drafter else 0
-    pools, start = [], 0
-    for count in counts:
-        layers = range(start, start + count)
-        kinds = kinds_on_device(
-            groups, kv, tp=p.tp, block_tokens=block, layers=layers, state_pages=policy.state_pages,
-            speculative_tokens=request.limits.speculative_tokens or 0,
-        )  # fmt: skip
-        encoder = request.workload.input_tokens or 0
-        pools.append(vllm_printed.Pool(kinds, policy, batched * steps, encoder))
-        start += count
-    return pools
-
-
-def _loaded_format(fmt: WeightFormat, policy: Policy) -> WeightFormat:
-    """Return the format as the version keeps it in memory."""
-    if fmt.name == "bnb-nf4" and policy.nested_scales:
-        return replace(fmt, group_bits=NESTED_SCALE_BITS)
-    return fmt
-
-
-def _stages(request: Request, policy: Policy, batched: int) -> list[Stage]:
-    p, fmt = request.parallel, _loaded_format(request.weights, policy)
-    weights = weight_bytes(request.model, fmt, tp=p.tp, dp=p.dp, ep=p.ep, pad_vocab=True)
-    pools = _pools(request, policy, batched)
-    sizes = stage_bytes(weights, p.pp)
-    drafter = drafter_of(request)
-    if drafter:
-        sizes[-1] += drafter.weights_bytes + (drafter.embedding_bytes if p.pp > 1 else 0)
-    return [Stage(size, pool.request_bytes) for size, pool in zip(sizes, pools, strict=True)]
 
 
 def _terms(

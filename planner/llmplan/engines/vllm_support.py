@@ -19,6 +19,7 @@ from llmplan.engines.vllm_versions import (
     V0_LAST,
     at_least,
 )
+from llmplan.memory.memo import remembered
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.mixers import Attention, CompressedAttention, LatentAttention
 from llmplan.specs.model import Model
@@ -104,6 +105,7 @@ def family_of(format_name: str) -> str:
     return format_name.partition("-")[0]
 
 
+@remembered
 def is_sparse_latent(model: Model) -> bool:
     """Return whether the model selects tokens for its latent attention (DeepSeek-V3.2, GLM-5)."""
     mixers = (m for b in model.main.blocks.values() for m in b.mixers)

@@ -66,6 +66,11 @@ def speed_setting(
     engine: Engine, request: Request, plan: Plan, table: SpeedTable
 ) -> tuple[Setting, Load]:
     """Return a request in lowered form; NoSpeed or InputError say what is missing."""
+    return lowered(engine, request, table), load_of(engine, request, plan)
+
+
+def lowered(engine: Engine, request: Request, table: SpeedTable) -> Setting:
+    """Return what the formulas take of a request but its load; raises as `speed_setting` does."""
     model = request.model
     if model.decoder is None or not model.head:
         raise NoSpeed(f"{model.id} makes no tokens; llmplan predicts generation.")
@@ -75,11 +80,10 @@ def speed_setting(
         raise NoSpeed("Give --host-bandwidth 100GB/s for the processor.")
     if request.limits.role is not None:
         raise NoSpeed("A server for prompts or decoding alone is half of a pair: see llmplan plan.")
-    setting = setting_of(
+    return setting_of(
         request, table, engine=engine.name, version=request.version,
         chunk_tokens=engine.chunk_tokens(request),
     )  # fmt: skip
-    return setting, load_of(engine, request, plan)
 
 
 def figures_of(request: Request, setting: Setting, load: Load) -> Figures:

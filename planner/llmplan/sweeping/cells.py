@@ -11,7 +11,7 @@ from llmplan.engines import get_engine
 from llmplan.engines.base import Engine, Plan, Request
 from llmplan.errors import IllegalParallelism, InputError
 from llmplan.memory.formats import kv_format, weight_format
-from llmplan.planning.performance import NoSpeed, basis_of, speed_setting
+from llmplan.planning.performance import NoSpeed, basis_of, lowered
 from llmplan.planning.request import (
     Options,
     default_engine,
@@ -82,18 +82,19 @@ class Cells:
             if isinstance(first, str):
                 self.left_out[first] += points.count
                 return
+            if h.engine.unsupported(first) is not None:
+                self.left_out["not run by the engine"] += points.count
+                return
             groups, beyond = self._groups(h.engine, first, points)
         except InputError:
             self.left_out["facts missing"] += points.count
             return
         if beyond:
             self.left_out["prompt and output beyond the context"] += beyond
-        options, lowered = settings.options, {}  # type: ignore[var-annotated]
+        kept: dict[float | None, Setting | None] = {}
         for loads in groups:
-            workload = Workload(loads.context, loads.prompt, None, loads.concurrency, None,
-                                options.prefix_hit_rate, options.acceptance_rate)  # fmt: skip
             request = Request(first.model, first.gpu, first.weights, first.kv, first.parallel,
-                              workload, first.limits, first.version)  # fmt: skip
+                              settings.workload(loads), first.limits, first.version)  # fmt: skip
             try:
                 if h.engine.unsupported(request) is not None:
                     self.left_out["not run by the engine"] += loads.points
@@ -102,7 +103,7 @@ class Cells:
             except InputError:
                 self.left_out["facts missing"] += loads.points
                 continue
-            yield self._cell(h, named, request, plan, loads, lowered)
+            yield self._cell(h, named, request, plan, loads, kept)
 
     def _request(self, h: Head, named: NamedGpu, settings: _Settings) -> Request | str:
         """Return the setup without its load, or why there is none."""
@@ -117,21 +118,21 @@ class Cells:
 
     def _cell(
         self, h: Head, named: NamedGpu, request: Request, plan: Plan, loads: Loads,
-        lowered: dict[float | None, Setting | None],
+        kept: dict[float | None, Setting | None],
     ) -> Cell:  # fmt: skip
         engine, setting, basis = h.engine, None, None
         if self.speed:
             chunk = engine.chunk_tokens(request)
-            if chunk not in lowered:
-                lowered[chunk] = self._lowered(engine, request, plan)
-            setting = lowered[chunk]
+            if chunk not in kept:
+                kept[chunk] = self._lowered(engine, request)
+            setting = kept[chunk]
         if setting is not None:
             basis = basis_of(request, engine, self.table)
         return Cell(h.model.name, named, engine, request, plan, setting, basis, loads)
 
-    def _lowered(self, engine: Engine, request: Request, plan: Plan) -> Setting | None:
+    def _lowered(self, engine: Engine, request: Request) -> Setting | None:
         try:
-            return speed_setting(engine, request, plan, self.table)[0]
+            return lowered(engine, request, self.table)
         except (NoSpeed, InputError):
             return None
 
@@ -198,6 +199,20 @@ class _Settings:
         self.options: Options = make_options(**named.options)
         self.limits: Limits = limits_of(self.options)
         self._versions: dict[str, str] = {}
+        self._workloads: dict[tuple[int | None, ...], Workload] = {}
+
+    def workload(self, loads: Loads) -> Workload:
+        """Return the load that a plan is made with, one record for all setups."""
+        key = (loads.context, loads.prompt, loads.concurrency)
+        if key not in self._workloads:
+            if len(self._workloads) > MAX_SPLITS:
+                self._workloads.clear()
+            options = self.options
+            self._workloads[key] = Workload(
+                loads.context, loads.prompt, None, loads.concurrency, None,
+                options.prefix_hit_rate, options.acceptance_rate,
+            )  # fmt: skip
+        return self._workloads[key]
 
     def version(self, engine: Engine) -> str:
         """Return the version of an engine that is planned for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -24,6 +25,11 @@ PART_POINTS = 1 << 17
 
 FEW_POINTS = 1 << 18
 """Grids up to this size are computed without processes: starting these takes longer."""
+
+
+COLLECTED = (200_000, 20, 100)
+"""Thresholds of a worker's garbage collector: its records have no cycles, and looking for them
+takes a tenth of its time by default."""
 
 
 class Part(NamedTuple):
@@ -114,6 +120,7 @@ def _start(space: Space, table: SpeedTable, make: Make) -> None:
     import pyarrow as pa
 
     pa.set_cpu_count(1)  # one worker a core
+    gc.set_threshold(*COLLECTED)
     _worker = (Evaluator(space, table), make)
 
 
