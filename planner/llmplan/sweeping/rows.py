@@ -130,16 +130,7 @@ class Evaluator:
 
     def _part(self, batch: Batch) -> tuple[pa.RecordBatch, Any]:
         """Return the rows of a batch that meet the filter, and which ones of it they are."""
-        derived: dict[str, Any] = {}
-
-        def column(name: str) -> Any:
-            if name not in self.wanted.derived:
-                return batch.column(name)
-            if name not in derived:
-                value = evaluate(self.wanted.derived[name], column)
-                derived[name] = _spread(value, batch.rows)
-            return derived[name]
-
+        column = _Columns(batch, self.wanted.derived)
         kept: Any = slice(None)
         for tree in (*self.wanted.first, *self.wanted.then):
             fine = np.broadcast_to(holds(evaluate(tree, column)), (batch.rows,))
@@ -149,6 +140,26 @@ class Evaluator:
         names, types = self.wanted.columns, self.wanted.schema.types
         arrays = [_arrow(column(n), t, kept) for n, t in zip(names, types, strict=True)]
         return pa.RecordBatch.from_arrays(arrays, schema=self.wanted.schema), kept
+
+
+class _Columns:
+    """The columns of a batch by name, derived ones computed once.
+
+    No closure: that would be a cycle, whose arrays only the garbage collector frees.
+    """
+
+    def __init__(self, batch: Batch, trees: dict[str, ast.expr]) -> None:
+        self.batch, self.trees = batch, trees
+        self.derived: dict[str, Any] = {}
+
+    def __call__(self, name: str) -> Any:
+        """Return a column of all rows."""
+        if name not in self.trees:
+            return self.batch.column(name)
+        if name not in self.derived:
+            value = evaluate(self.trees[name], self)
+            self.derived[name] = _spread(value, self.batch.rows)
+        return self.derived[name]
 
 
 def _spread(value: Any, rows: int) -> Any:
