@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from llmplan.specs.number import Number
+from llmplan.specs.number import Number, larger, smaller
+
+LEAST_S = 1e-30
+"""Stands for no time at all where it is divided by [s]."""
 
 
 def soft_roofline_s(*, memory_s: Number, compute_s: Number, sharpness: Number) -> Number:
@@ -35,7 +38,9 @@ def soft_roofline_s(*, memory_s: Number, compute_s: Number, sharpness: Number) -
     45.5
 
     """
-    return (memory_s**sharpness + compute_s**sharpness) ** (1 / sharpness)
+    most = larger(larger(memory_s, compute_s), LEAST_S)
+    # the larger part drawn out: one power less, and none that leaves the range of floats
+    return most * (1 + (smaller(memory_s, compute_s) / most) ** sharpness) ** (1 / sharpness)
 
 
 def touched_share(

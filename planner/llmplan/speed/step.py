@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from llmplan.specs.number import Number, ceiling, chosen, larger, smaller
+from llmplan.specs.number import Number, ceiling, chosen, larger, smaller, some
 from llmplan.speed.exchange import all_reduce_s
 from llmplan.speed.roofline import soft_roofline_s, touched_share
 from llmplan.speed.work import Setting
@@ -45,6 +45,8 @@ def matrices_s(
     dense = soft_roofline_s(
         memory_s=moved / bandwidth, compute_s=computed / rate, sharpness=c.sharpness
     )
+    if not some(w.expert_bytes > 0):
+        return dense, 0.0 * dense
     share = touched_share(
         tokens=tokens * w.replicas / reads,
         experts=w.experts,
@@ -107,6 +109,8 @@ def drafting_s(setting: Setting) -> Number:
 def host_s(setting: Setting, *, tokens: Number) -> Number:
     """Return the time of the weights on the host where tokens are made: it computes itself [s]."""
     w, r, _, c = setting
+    if not some(w.host_bytes + w.host_expert_bytes > 0):
+        return 0.0 * tokens
     share = touched_share(
         tokens=tokens, experts=w.experts, experts_per_token=w.experts_per_token, skew=c.skew
     )

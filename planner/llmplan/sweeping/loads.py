@@ -84,9 +84,12 @@ class Workloads:
         places = np.flatnonzero(legal)
         if not places.size:
             return [], self.count
-        found, inverse = np.unique(keys, axis=1, return_inverse=True)
-        order = np.argsort(inverse.reshape(-1), kind="stable")
-        ends = np.searchsorted(inverse.reshape(-1)[order], np.arange(found.shape[1] + 1))
+        if (keys == keys[:, :1]).all():  # one group, the common case, needs no sorting
+            found, order, ends = keys[:, :1], np.arange(places.size), np.array([0, places.size])
+        else:
+            found, inverse = np.unique(keys, axis=1, return_inverse=True)
+            order = np.argsort(inverse.reshape(-1), kind="stable")
+            ends = np.searchsorted(inverse.reshape(-1)[order], np.arange(found.shape[1] + 1))
         groups = []
         for i, (tokens, flying, read) in enumerate(found.T.tolist()):
             members = places[order[ends[i] : ends[i + 1]]]
