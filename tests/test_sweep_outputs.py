@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -100,26 +102,28 @@ def test_a_missing_extra_is_named(cli: Cli, tmp_path: Path) -> None:
     assert done.stderr == "llmplan: A sweep needs pyarrow. pip install 'llmplan[sweep]'.\n"
 
 
-def started(folder: Path, cli: Cli) -> subprocess.Popen[str]:
-    """Start a sweep of two processes in a group of its own."""
+def started(
+    folder: Path, cli: Cli, *options: str, stderr: int = subprocess.PIPE
+) -> subprocess.Popen[str]:
+    """Start the long sweep in a group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "llmplan", "sweep", "long.yaml", "-o", "o.parquet", "-q",
-         "--workers", "1"],
+        [sys.executable, "-m", "llmplan", "sweep", "long.yaml", "-o", "o.parquet", *options],
         cwd=folder, env={**os.environ, "PYTHONPATH": str(cli.folder)}, start_new_session=True,
-        text=True, stderr=subprocess.PIPE,
+        text=True, stdout=subprocess.DEVNULL, stderr=stderr,
     )  # fmt: skip
 
 
 def test_killed_sweeps_go_on_without_a_lost_or_doubled_row(cli: Cli, tmp_path: Path) -> None:
     """Killed after the first part; while it ran, another sweep to the same file is refused."""
     (tmp_path / "long.yaml").write_text(LONG)
-    run = started(tmp_path, cli)
+    run = started(tmp_path, cli, "-q", "--workers", "1")
     state = tmp_path / "o.parquet.sweep" / "state.json"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and run.poll() is None:
         if state.exists() and state.read_text() and json.loads(state.read_text())["next"]:
             break
         time.sleep(0.01)
+    os.killpg(run.pid, signal.SIGSTOP)  # it stays where it is, and keeps the output locked
     second = cli("sweep", "long.yaml", "-o", "o.parquet", cwd=tmp_path)
     assert second.returncode == 2 and "Another sweep writes o.parquet" in second.stderr
     os.killpg(run.pid, signal.SIGKILL)
@@ -138,6 +142,45 @@ def test_killed_sweeps_go_on_without_a_lost_or_doubled_row(cli: Cli, tmp_path: P
             for n in ("o.parquet", "whole.parquet"))  # fmt: skip
     assert a.num_rows > 131_072 and a.equals(b)
     assert not (tmp_path / "o.parquet.sweep").exists()
+
+
+def test_a_killed_worker_loses_nothing(cli: Cli, tmp_path: Path) -> None:
+    """The run ends with code 3 and says what to do; the same command then ends it."""
+    (tmp_path / "long.yaml").write_text(LONG.replace("1..256", "1..512"))
+    run = started(tmp_path, cli, "-q", "--workers", "2")
+    tasks = Path(f"/proc/{run.pid}/task")
+    deadline = time.monotonic() + 60
+    workers: list[int] = []
+    while not workers and run.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+        for child in (tasks / str(run.pid) / "children").read_text().split():
+            words = Path(f"/proc/{child}/cmdline").read_bytes()
+            workers += [int(child)] if b"spawn_main" in words else []
+    os.kill(workers[0], signal.SIGKILL)
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 3 and "the same command goes on from there" in said
+    assert not (tmp_path / "o.parquet").exists()
+    again = cli("sweep", "long.yaml", "-o", "o.parquet", "--json", cwd=tmp_path)
+    found = json.loads(again.stdout)
+    assert again.returncode == 0 and found["rows"] == found["points"]
+
+
+def test_progress_is_for_terminals(cli: Cli, tmp_path: Path) -> None:
+    """A terminal sees points, rate and the time that is left; a pipe sees nothing of it."""
+    pty = pytest.importorskip("pty")
+    (tmp_path / "long.yaml").write_text(LONG)
+    ours, theirs = pty.openpty()
+    run = started(tmp_path, cli, "--workers", "1", stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # what a terminal says once its other end is closed
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    assert run.wait(60) == 0
+    assert re.search(rb"[0-9,]+ of [0-9,]+ points \([0-9]+%\), [0-9,]+/s, .* left", shown)
+    piped = started(tmp_path, cli, "--workers", "2")
+    assert piped.communicate(timeout=60)[1] == "" and piped.returncode == 0
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

