@@ -37,14 +37,13 @@ def work_of(
     """Return the work of a setup on its busiest rank; `latent=False` expands MLA's cache."""
     tp, dp, ep = parallel.tp, parallel.dp, parallel.ep
     sizes = weight_bytes(model, weights, tp=tp, dp=dp, ep=ep, pad_vocab=False)
-    counts = _weight_counts(model, parallel)
+    counts = _weight_counts(model, tp)
     experts = sizes.classes.get("experts", 0.0)
     head = sizes.tied_head if model.tied_embeddings else sizes.head
     stack = model.main
     full, window, window_tokens, state = _cache(model, kv, tp, latent)
     pairs = _pair_flops(stack, tp)
-    moe = [b.mlp for b, n in stack.runs() for _ in range(n) if isinstance(b.mlp, MoE)]
-    kinds = [m.kind for b, n in stack.runs() for _ in range(n) for m in b.mixers]
+    moe, kinds = _layers(stack)
     none = dict.fromkeys(("host_bytes", "host_expert_bytes", "draft_bytes", "draft_layers"), 0.0)
     return Work(
         dense_bytes=sum(sizes.layers) - experts,
@@ -85,7 +84,15 @@ def mixer_kinds(model: Model) -> set[str]:
 RECURRENT = ("mamba", "mamba2", "gated_delta_net", "kimi_delta_attention", "lightning_attention")
 
 
-def _weight_counts(model: Model, p: Parallelism) -> tuple[float, float, float]:
+@remembered
+def _layers(stack: Stack) -> tuple[list[MoE], list[str]]:
+    """Return the expert layers of a stack, and the kind of every mixer."""
+    moe = [b.mlp for b, n in stack.runs() for _ in range(n) if isinstance(b.mlp, MoE)]
+    return moe, [m.kind for b, n in stack.runs() for _ in range(n) for m in b.mixers]
+
+
+@remembered
+def _weight_counts(model: Model, tp: int) -> tuple[float, float, float]:
     """Return weights that a token is multiplied with on a rank: dense, head, experts."""
     dense = head = experts = 0.0
     for layered in model_tensors(model):
@@ -94,16 +101,16 @@ def _weight_counts(model: Model, p: Parallelism) -> tuple[float, float, float]:
         t = layered.tensor
         if not t.columns:
             continue
-        held = rank_tensor(t, tp=p.tp)
+        held = rank_tensor(t, tp=tp)
         count = held.active_elements * len(layered.layers)
         if t.experts:
-            experts += t.active_elements * len(layered.layers) / p.tp
+            experts += t.active_elements * len(layered.layers) / tp
         elif layered.stack == "output":
             head += count
         else:
             dense += count
     if model.tied_embeddings and model.head:
-        head = model.vocab_size * model.main.hidden_size / p.tp
+        head = model.vocab_size * model.main.hidden_size / tp
     return dense, head, experts
 
 
@@ -111,6 +118,7 @@ def _main(model: Model) -> str:
     return "decoder" if model.decoder is not None else "encoder"
 
 
+@remembered
 def _cache(model: Model, kv: KvFormat, tp: int, latent: bool) -> tuple[float, float, float, float]:
     full = window = state = 0.0
     tokens = 1.0
@@ -126,6 +134,7 @@ def _cache(model: Model, kv: KvFormat, tp: int, latent: bool) -> tuple[float, fl
     return full, window, tokens, state
 
 
+@remembered
 def _pair_flops(stack: Stack, tp: int) -> tuple[float, float, float]:
     full = window = decode = 0.0
     for block, count in stack.runs():

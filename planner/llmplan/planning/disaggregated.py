@@ -6,7 +6,7 @@ as few as read prompts at that rate. Its figures are `speed.disaggregated.pair_f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -179,8 +179,28 @@ def _pairs(search: Search, rows: list[int], demand: Demand, limits: Bounds) -> I
     if not replicas:
         return
     sizer = Sizer(replicas, demand, limits)
+    sized = list(_sized(search, sizer, limits))
+    if not sized:
+        return
+    f, ttft, tpot = sizer.figures([(j, p.ranks, i, d.ranks) for j, p, i, d, _ in sized])
+    for place, (_, prefill, _, decode, rent) in enumerate(sized):
+        own = Figures(*(float(column[place]) for column in f))
+        gpus, usd = prefill.gpus + decode.gpus, None if rent is None else rent.usd_per_hour
+        tier = search.space.rows[decode.replica.row].tier
+        poor = bool(prefill.replica.evidence or decode.replica.evidence)
+        key = search.key(usd, gpus, own.e2e_s, tier) + POOR * poor
+        yield Pair(prefill, decode, rent, own, float(ttft[place]), float(tpot[place]), tier, key)
+
+
+def _sized(
+    search: Search, sizer: Sizer, limits: Bounds
+) -> Iterator[tuple[int, Kind, int, Kind, Rent | None]]:
+    """Yield pairs that engine, stock and budget allow: place and kind of each half, the offer."""
+    replicas = sizer.replicas
     makers, rates = sizer.makers()
     readers = {rate: sizer.readers(rate) for rate in set(rates.tolist())}
+    stock: Stock = search.space.stocks[search.space.rows[replicas[0].row].stock]
+    most = min(n for n in (stock.limit, limits.gpus, MANY) if n is not None)
     for i, j in product(range(len(replicas)), repeat=2):
         decode = Kind(replicas[i], int(makers[i]))
         prefill = Kind(replicas[j], int(readers[float(rates[i])][j]))
@@ -188,16 +208,21 @@ def _pairs(search: Search, rows: list[int], demand: Demand, limits: Bounds) -> I
         error = get_engine(decode.replica.request_engine).pair_error
         if not decode.replicas or not prefill.replicas or error(a.model, a.parallel, b.parallel):
             continue
-        pair = _found(search, prefill, decode, demand, limits)
-        if pair is not None:
-            yield pair
+        kinds = [(k.replica.request.parallel, k.replicas) for k in (prefill, decode)]
+        rent = pair_rent(stock, [(p.gpus, p.tp, n) for p, n in kinds])
+        if prefill.gpus + decode.gpus > most or (stock.offers and rent is None):
+            continue
+        if limits.usd_per_hour is None or stock.limit is not None or (
+            rent is not None and rent.usd_per_hour <= limits.usd_per_hour * (1 + EPSILON)
+        ):  # fmt: skip
+            yield j, prefill, i, decode, rent
 
 
 class Sizer:
     """How many replicas of each setup a load takes for one half of its work."""
 
     def __init__(self, replicas: list[Replica], demand: Demand, limits: Bounds) -> None:
-        self.demand, self.limits = demand, limits
+        self.replicas, self.demand, self.limits = replicas, demand, limits
         self.setting = setting_columns([r.setting for r in replicas])
         self.load = load_columns([r.load for r in replicas])
         self.ranks = self.setting.work.replicas
@@ -241,6 +266,18 @@ class Sizer:
 
         return fewest(meets, np.maximum(np.ceil(rate / most), 1))
 
+    def figures(self, pairs: Sequence[tuple[int, float, int, float]]) -> tuple[Figures, Any, Any]:
+        """Return figures of pairs at the load, times to first and per token held against limits.
+
+        A pair: place and ranks of the setup that reads, and of the one that decodes.
+        """
+        reads, readers, makes, makers = map(np.array, zip(*pairs, strict=True))
+        reading, making = _taken(self.setting, reads), _taken(self.setting, makes)
+        load = Load(*(column[makes] for column in self.asked))
+        f = pair_figures(reading, making, load, readers=readers, makers=makers)
+        ttft = ttft_of(f.ttft_s, reading_of(reading, load), self.demand)
+        return f, ttft, tpot_of(f.tpot_s, f.running, making, load, self.demand)
+
 
 def ttft_of(mean_s: Any, read: Any, demand: Demand) -> Any:
     """Return the time to first token that is held against the limit [s]."""
@@ -282,29 +319,6 @@ def held_against(f: Figures, prefill: Kind, decode: Kind, demand: Demand) -> tup
     read = reading_of(prefill.replica.setting, r.load)
     ttft = ttft_of(f.ttft_s, read, demand)
     return float(ttft), float(tpot_of(f.tpot_s, f.running, r.setting, r.load, demand))
-
-
-def _found(
-    search: Search, prefill: Kind, decode: Kind, demand: Demand, limits: Bounds
-) -> Pair | None:
-    row = search.space.rows[decode.replica.row]
-    stock: Stock = search.space.stocks[row.stock]
-    gpus = prefill.gpus + decode.gpus
-    most = min(n for n in (stock.limit, limits.gpus, MANY) if n is not None)
-    kinds = [(k.replica.request.parallel, k.replicas) for k in (prefill, decode)]
-    rent = pair_rent(stock, [(p.gpus, p.tp, n) for p, n in kinds])
-    if gpus > most or (stock.offers and rent is None):
-        return None
-    usd = None if rent is None else rent.usd_per_hour
-    if limits.usd_per_hour is not None and stock.limit is None and (
-        usd is None or usd > limits.usd_per_hour * (1 + EPSILON)
-    ):  # fmt: skip
-        return None
-    f = figures_at(prefill, decode, demand, demand.peak)
-    poor = bool(prefill.replica.evidence or decode.replica.evidence)
-    key = search.key(usd, gpus, float(f.e2e_s), row.tier) + POOR * poor
-    limits_s = held_against(f, prefill, decode, demand)
-    return Pair(prefill, decode, rent, f, *limits_s, row.tier, key)
 
 
 def most_load(pair: Pair, demand: Demand, limits: Bounds) -> float:
