@@ -5,7 +5,7 @@ No public start-up log is at hand: sizes of weights and cache are exact, the res
 
 from __future__ import annotations
 
-from llmplan.engines.base import CONTEXT_BYTES, Overheads, Plan, Request, solve
+from llmplan.engines.base import CONTEXT_BYTES, Overheads, Plan, Request
 from llmplan.engines.layered import (
     LayeredEngine,
     common_error,
@@ -17,6 +17,7 @@ from llmplan.engines.layered import (
 )
 from llmplan.engines.local_architectures import EXLLAMAV3
 from llmplan.engines.paged import is_latent
+from llmplan.engines.solving import solve
 from llmplan.engines.starting import Start, start_of
 from llmplan.memory.formats import weight_format
 from llmplan.memory.kv_cache import cached_layers
@@ -109,7 +110,7 @@ class ExLlamaV3(LayeredEngine):
             budget=request.device_bytes - RESERVE_BYTES,
             pool_of=lambda left: left,
             slots=_slots(request),
-            terms=_terms(request, overheads, tokens),
+            terms=lambda: _terms(request, overheads, tokens),
         )
 
     def start(self, request: Request, plan: Plan) -> Start:

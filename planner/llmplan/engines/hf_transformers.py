@@ -16,7 +16,6 @@ from llmplan.engines.base import (
     Plan,
     Request,
     Stage,
-    solve,
 )
 from llmplan.engines.layered import (
     ACTIVATION_BYTES,
@@ -30,6 +29,7 @@ from llmplan.engines.layered import (
 )
 from llmplan.engines.local_architectures import TRANSFORMERS
 from llmplan.engines.paged import capability_error, policy_of
+from llmplan.engines.solving import solve
 from llmplan.engines.starting import Start, start_of
 from llmplan.memory.mixers import Cache
 from llmplan.memory.weights import stage_layers
@@ -148,10 +148,9 @@ class Transformers(LayeredEngine):
             budget=request.device_bytes,
             pool_of=lambda left: left,
             slots=1,
-            terms=_terms(request, policy, overheads),
+            terms=lambda: _terms(request, policy, overheads),
         )
-        longest = _longest(request, policy, stages, fixed + driver)
-        return plan._replace(max_context_tokens=longest)
+        return plan._replace(longest=lambda: _longest(request, policy, stages, fixed + driver))
 
     def printed(self, request: Request, plan: Plan) -> dict[str, float]:
         """Return torch.cuda.max_memory_allocated() over all devices: without CUDA contexts.

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from dataclasses import replace
 
 from llmplan.engines import llama_cpp_fit
-from llmplan.engines.base import Engine, Overheads, Plan, Request, extension_error, solve
+from llmplan.engines.base import Engine, Overheads, Plan, Request, extension_error
 from llmplan.engines.llama_cpp_architectures import ARCHITECTURES, GGUF_ARCHITECTURES
 from llmplan.engines.llama_cpp_memory import (
     FITTED_ON,
@@ -20,6 +20,7 @@ from llmplan.engines.llama_cpp_memory import (
     stages,
 )
 from llmplan.engines.llama_cpp_versions import NEWEST, Rules, build_on, check, rules_of
+from llmplan.engines.solving import solve
 from llmplan.engines.starting import NO_ARTIFACT, Start, start_of
 from llmplan.memory.formats import WEIGHT_FORMATS
 from llmplan.memory.weights import weight_bytes
@@ -187,7 +188,7 @@ class LlamaCpp(Engine):
             pool_of=lambda left: left,
             slots=slots,
             sequences=(request.workload.concurrency or 1) if request.model.decoder else 1,
-            terms=self._terms(request, overheads),
+            terms=lambda: self._terms(request, overheads),
         )
         held = max(1, int(plan.kv_cache.max_concurrency))
         return _with_host(request, plan, host_bytes(request, rules, placement, held))

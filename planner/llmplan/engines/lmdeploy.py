@@ -12,7 +12,7 @@ from math import ceil
 from typing import NamedTuple
 
 from llmplan.engines import sharding
-from llmplan.engines.base import Overheads, Plan, Request, Stage, solve
+from llmplan.engines.base import Overheads, Plan, Request, Stage
 from llmplan.engines.lmdeploy_architectures import ARCHITECTURES, TURBOMIND
 from llmplan.engines.paged import (
     PagedEngine,
@@ -26,6 +26,7 @@ from llmplan.engines.paged import (
     pool_figures,
     start_bytes,
 )
+from llmplan.engines.solving import solve
 from llmplan.engines.starting import Start, start_of
 from llmplan.memory.weights import weight_bytes
 from llmplan.specs.formats import WeightFormat
@@ -140,7 +141,7 @@ class LmDeploy(PagedEngine):
             budget=request.device_bytes,
             pool_of=pool_of,
             sequences=_batch(request),
-            terms=_terms(request, overheads, share, of_total),
+            terms=lambda: _terms(request, overheads, share, of_total),
         )
 
     def printed(self, request: Request, plan: Plan) -> dict[str, float]:

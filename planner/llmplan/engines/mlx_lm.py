@@ -5,7 +5,7 @@ No public start-up log is at hand: sizes of weights and cache are exact, the res
 
 from __future__ import annotations
 
-from llmplan.engines.base import Overheads, Plan, Request, solve
+from llmplan.engines.base import Overheads, Plan, Request
 from llmplan.engines.layered import (
     LayeredEngine,
     common_error,
@@ -16,6 +16,7 @@ from llmplan.engines.layered import (
 )
 from llmplan.engines.local_architectures import MLX_LM
 from llmplan.engines.paged import is_latent
+from llmplan.engines.solving import solve
 from llmplan.engines.starting import Start, start_of
 from llmplan.memory.formats import WEIGHT_FORMATS
 from llmplan.memory.mixers import Cache
@@ -97,7 +98,7 @@ class MlxLm(LayeredEngine):
             budget=request.device_bytes,
             pool_of=lambda left: left,
             slots=slots,
-            terms=_terms(request, overheads, tokens),
+            terms=lambda: _terms(request, overheads, tokens),
         )
 
     def start(self, request: Request, plan: Plan) -> Start:

@@ -78,16 +78,19 @@ class Ollama(LlamaCpp):
     def plan(self, request: Request) -> Plan:
         """Return the plan of llama.cpp, with its terms as assumed as they are here."""
         plan = super().plan(request)
-        terms = tuple(t if t.basis == "exact" else _assumed(t) for t in plan.terms)
+        inner = plan.explained
+        plan = plan._replace(
+            explained=lambda: tuple(t if t.basis == "exact" else _assumed(t) for t in inner())
+        )
         own = default_context(request.device_bytes * request.parallel.gpus)
         if own == request.context_tokens:
-            return plan._replace(terms=terms)
+            return plan
         message = (
             f"Ollama would take {own:,} tokens of context on its own: the command sets "
             f"{request.context_tokens:,}."
         )
         warning = Warning_("engine_default_context", message)
-        return plan._replace(terms=terms, warnings=(*plan.warnings, warning))
+        return plan._replace(warnings=(*plan.warnings, warning))
 
     def start(self, request: Request, plan: Plan) -> Start:
         """Return the words of the server, with its settings as variables."""

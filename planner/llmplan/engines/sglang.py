@@ -13,7 +13,7 @@ from math import ceil
 from typing import NamedTuple
 
 from llmplan.engines import parting, sharding
-from llmplan.engines.base import Overheads, Plan, Request, Stage, extension_error, solve
+from llmplan.engines.base import Overheads, Plan, Request, Stage, extension_error
 from llmplan.engines.drafting import Drafter, draft_terms, drafter_error, drafter_of, method_of
 from llmplan.engines.paged import (
     LINKED_RANKS_FITTED_ON,
@@ -29,15 +29,9 @@ from llmplan.engines.paged import (
 )
 from llmplan.engines.sglang_architectures import ARCHITECTURES, WINDOW_POOLS
 from llmplan.engines.sglang_versions import (
-    DRAFTS_SINCE,
-    MIB,
-    POLICIES,
-    Ask,
-    Policy,
-    Tier,
-    policy,
-    tier_of,
-)
+    DRAFTS_SINCE, MIB, POLICIES, Ask, Policy, Tier, policy, tier_of,
+)  # fmt: skip
+from llmplan.engines.solving import solve
 from llmplan.engines.starting import Start, start_of
 from llmplan.memory.kv_cache import cached_layers, layer_state_bytes, layer_token_bytes
 from llmplan.memory.weights import stage_bytes, stage_layers, weight_bytes
@@ -174,7 +168,7 @@ class Sglang(PagedEngine):
             budget=request.device_bytes,
             pool_of=pool_of,
             sequences=request.limits.max_num_seqs or MAX_SEQUENCES,
-            terms=(*_terms(request, overheads, free, share), *draft_terms(request)),
+            terms=lambda: (*_terms(request, overheads, free, share), *draft_terms(request)),
             warnings=node_warning(request, "start SGLang on each with --nnodes and --node-rank"),
         )
 

@@ -11,9 +11,9 @@ from llmplan.engines.speed_parts import adapter_share, drafting, offloaded
 from llmplan.engines.work import work_of
 from llmplan.errors import InputError
 from llmplan.memory.memo import remembered
-from llmplan.specs.formats import WeightFormat
+from llmplan.specs.formats import KvFormat, WeightFormat
 from llmplan.specs.hardware import Accelerator
-from llmplan.specs.speed import Coefficients, KernelTable, SpeedTable
+from llmplan.specs.speed import KernelTable, SpeedTable
 from llmplan.speed.work import Costs, Habits, Rates, Setting
 
 LINK_SHARE = 0.72
@@ -94,8 +94,7 @@ def setting_of(
     era = era_of(engine, version, quarter, asynchronous=asynchronous)
     if engine == "transformers" and request.weights.is_quantized:
         era = "transformers-quantized"
-    labels = labels_of(request, engine=engine, era=era, recipe=recipe)
-    limits = request.limits
+    gpu, weights, kv, limits = request.gpu, request.weights, request.kv, request.limits
     habits = Habits(
         chunk_tokens=limits.max_num_batched_tokens
         or chunk_tokens
@@ -108,52 +107,58 @@ def setting_of(
         yielded=1.0,
         adapter=adapter_share(request.model),
     )
-    shares = kernel_shares(request, table, engine)
-    work = work_of(request.model, request.weights, request.kv, request.parallel)
-    work, rates = offloaded(work, rates_of(request, engine), request)
+    work = work_of(request.model, weights, kv, request.parallel)
+    work, rates = offloaded(work, rates_of(gpu, weights, request.parallel.tp, engine), request)
     work, habits = drafting(work, habits, request)
-    return Setting(work, rates, habits, costs_of(table, labels, shares))
+    return Setting(work, rates, habits, _costs_on(table, gpu, weights, kv, engine, era, recipe))
 
 
-def labels_of(request: Request, *, engine: str, era: str, recipe: str) -> dict[str, str]:
+@remembered
+def _costs_on(
+    table: SpeedTable, gpu: Accelerator, weights: WeightFormat, kv: KvFormat, engine: str, era: str,
+    recipe: str,
+) -> Costs:  # fmt: skip
+    labels = labels_of(gpu, weights, kv, engine=engine, era=era, recipe=recipe)
+    return costs_of(table, labels, kernel_shares(gpu, weights, kv, table, engine))
+
+
+def labels_of(
+    gpu: Accelerator, weights: WeightFormat, kv: KvFormat, *, engine: str, era: str, recipe: str
+) -> dict[str, str]:
     """Return the label of a setup in each group of coefficients."""
     return {
         "engine": engine,
         "era": era,
         "recipe": recipe,
-        "device_class": device_class(request.gpu),
-        "device": request.gpu.part_of or request.gpu.id,
-        "format": format_class(request.weights),
-        "cache_format": cache_class(request.kv, request.gpu),
+        "device_class": device_class(gpu),
+        "device": gpu.part_of or gpu.id,
+        "format": format_class(weights),
+        "cache_format": cache_class(kv, gpu),
     }
 
 
 def costs_of(table: SpeedTable, labels: Mapping[str, str], shares: Mapping[str, float]) -> Costs:
     """Return the coefficients: base x kernel share x exp(sum of the offsets of its labels)."""
-    return _costs(table.coefficients, tuple(labels.items()), tuple(shares.items()))
-
-
-@remembered
-def _costs(
-    found: Coefficients, labels: tuple[tuple[str, str], ...], taken: tuple[tuple[str, float], ...]
-) -> Costs:
-    shares, totals = dict(taken), dict.fromkeys(found.base, 0.0)
-    for group, label in labels:
+    found = table.coefficients
+    totals = dict.fromkeys(found.base, 0.0)
+    for group, label in labels.items():
         for name, offset in found.offsets.get(group, {}).get(label, {}).items():
             totals[name] += offset
     return Costs(**{n: b * shares.get(n, 1.0) * exp(totals[n]) for n, b in found.base.items()})
 
 
-def kernel_shares(request: Request, table: SpeedTable, engine: str) -> dict[str, float]:
+def kernel_shares(
+    gpu: Accelerator, weights: WeightFormat, kv: KvFormat, table: SpeedTable, engine: str
+) -> dict[str, float]:
     """Return the measured shares of the device's peak rates, else those taken for unmeasured."""
-    kernels = None if engine in OWN_KERNELS else _kernels(request.gpu, table)
+    kernels = None if engine in OWN_KERNELS else _kernels(gpu, table)
     if kernels is None:
         return dict(UNMEASURED)
     framework = FRAMEWORKS.get(engine, "vllm")
-    kind = KERNEL_TYPES.get(format_class(request.weights), "bf16")
+    kind = KERNEL_TYPES.get(format_class(weights), "bf16")
     gemm = kernels.gemm[framework]
     cache = kernels.cache[framework]
-    cached = "fp8" if request.kv.name.startswith("fp8") else "bf16"
+    cached = "fp8" if kv.name.startswith("fp8") else "bf16"
     return {
         "memory": kernels.memory[framework],
         "compute": gemm.get(kind, gemm.get(kind.partition("_")[0], gemm["bf16"])),
@@ -170,9 +175,9 @@ def _kernels(gpu: Accelerator, table: SpeedTable) -> KernelTable | None:
     return next((k for k in table.kernels.values() if label in k.stands_for), None)
 
 
-def rates_of(request: Request, engine: str) -> Rates:
+@remembered
+def rates_of(gpu: Accelerator, weights: WeightFormat, tp: int, engine: str) -> Rates:
     """Return the peak rates that the setup meets; InputError names what is not on record."""
-    gpu, tp = request.gpu, request.parallel.tp
     bandwidth = gpu.memory_bandwidth_bytes_per_s
     if bandwidth is None:
         raise InputError(
@@ -183,7 +188,7 @@ def rates_of(request: Request, engine: str) -> Rates:
         )
     half = engine in HALF_ACCUMULATION
     sixteen = sixteen_bit_flops(gpu, half=half)
-    flops = matrix_flops(gpu, request.weights, sixteen)
+    flops = matrix_flops(gpu, weights, sixteen)
     link, through_host = link_of(gpu, tp)
     host = (gpu.pcie_gb_per_s or 0) * 1e9 or HOST_BANDWIDTH
     return Rates(bandwidth, flops, sixteen, link, through_host, UNKNOWN_HOST, host)

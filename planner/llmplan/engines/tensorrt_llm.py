@@ -12,7 +12,7 @@ from math import ceil
 from typing import NamedTuple
 
 from llmplan.engines import sharding
-from llmplan.engines.base import Overheads, Plan, Request, Stage, solve
+from llmplan.engines.base import Overheads, Plan, Request, Stage
 from llmplan.engines.paged import (
     Kept,
     PagedEngine,
@@ -27,6 +27,7 @@ from llmplan.engines.paged import (
     pool_figures,
     start_bytes,
 )
+from llmplan.engines.solving import solve
 from llmplan.engines.starting import Start, start_of
 from llmplan.engines.tensorrt_llm_architectures import ARCHITECTURES
 from llmplan.memory.weights import stage_bytes, stage_layers, weight_bytes
@@ -123,7 +124,7 @@ class TensorRtLlm(PagedEngine):
             budget=request.device_bytes,
             pool_of=pool_of,
             sequences=request.limits.max_num_seqs or rules.batch,
-            terms=_terms(request, overheads, rules, share, batch),
+            terms=lambda: _terms(request, overheads, rules, share, batch),
             warnings=node_warning(request, "start trtllm-serve under mpirun or srun"),
         )
 

@@ -15,15 +15,9 @@ from llmplan.engines import (
     vllm_support,
     vllm_versions,
 )
-from llmplan.engines.base import (
-    CONTEXT_BYTES,
-    Engine,
-    Overheads,
-    Plan,
-    Request,
-    solve,
-)
+from llmplan.engines.base import CONTEXT_BYTES, Engine, Overheads, Plan, Request
 from llmplan.engines.drafting import draft_terms
+from llmplan.engines.solving import solve
 from llmplan.engines.starting import Start
 from llmplan.engines.vllm_batch import batch_limits, default_batch
 from llmplan.engines.vllm_measured import (
@@ -179,7 +173,7 @@ class Vllm(Engine):
             budget=budget,
             pool_of=pool_of,
             sequences=seqs,
-            terms=(*_terms(request, policy, overheads, share), *draft_terms(request)),
+            terms=lambda: (*_terms(request, policy, overheads, share), *draft_terms(request)),
             warnings=_warnings(request),
         )
 

@@ -20,6 +20,7 @@ from llmplan.engines.vllm_versions import (
     at_least,
 )
 from llmplan.memory.memo import remembered
+from llmplan.specs.formats import KvFormat, WeightFormat
 from llmplan.specs.hardware import Accelerator
 from llmplan.specs.mixers import Attention, CompressedAttention, LatentAttention
 from llmplan.specs.model import Model
@@ -61,7 +62,19 @@ def knows(model: Model) -> bool:
 
 def unsupported(request: Request) -> str | None:
     """Return why vLLM does not run this model, format or device, or None."""
-    model, version = request.model, request.version
+    return (
+        _error(request.model, request.gpu, request.weights, request.kv, request.version)
+        or _limits_error(request)
+        or _flags_error(request)
+        or extension_error(request)
+    )
+
+
+@remembered
+def _error(
+    model: Model, gpu: Accelerator, fmt: WeightFormat, kv: KvFormat, version: str
+) -> str | None:
+    """Return why model, device and formats do not go together, looked at once for all splits."""
     if model.native_format.startswith("gguf:") and not _loads_gguf(version):
         return f"vLLM {version} does not load GGUF files."
     last = LAST_VERSION.get(model.architecture)
@@ -70,13 +83,10 @@ def unsupported(request: Request) -> str | None:
     if last is None and not knows(model):
         return f"vLLM {version} does not know {model.architecture}."
     return (
-        _device_error(request.gpu, version)
-        or _weights_error(request)
-        or _kv_error(request)
-        or _limits_error(request)
-        or _flags_error(request)
-        or extension_error(request)
-        or sharding.format_error(model, request.weights)
+        _device_error(gpu, version)
+        or _weights_error(model, gpu, fmt, version)
+        or _kv_error(model, gpu, kv.name)
+        or sharding.format_error(model, fmt)
     )
 
 
@@ -148,20 +158,19 @@ def _device_error(gpu: Accelerator, version: str) -> str | None:
     return f"vLLM {version} has no stock build for {gpu.id}."
 
 
-def _weights_error(request: Request) -> str | None:
-    model, fmt, gpu = request.model, request.weights, request.gpu
+def _weights_error(model: Model, gpu: Accelerator, fmt: WeightFormat, version: str) -> str | None:
     family, capability = family_of(fmt.name), gpu.cuda_capability
-    if fmt.gguf_preset and _loads_gguf(request.version):
+    if fmt.gguf_preset and _loads_gguf(version):
         return None
     if family not in MIN_CAPABILITY:
-        return f"vLLM {request.version} does not load {fmt.name} weights."
+        return f"vLLM {version} does not load {fmt.name} weights."
     if fmt.name == "mxfp4" and not model.is_moe:
         return "MXFP4 quantizes experts only, and this model has none."
     if gpu.vendor != "nvidia" and family == "nvfp4":
         return f"{gpu.id} has no NVFP4 kernels."
     if capability is None:
         return None
-    needed = _lowest_capability(family, request.version)
+    needed = _lowest_capability(family, version)
     if capability < needed:
         return f"{fmt.name} needs compute capability {needed}, {gpu.id} has {capability}."
     if family == "int8" and capability >= INT8_BELOW_CAPABILITY:
@@ -171,9 +180,9 @@ def _weights_error(request: Request) -> str | None:
     return None
 
 
-def _kv_error(request: Request) -> str | None:
-    name, capability = request.kv.name, request.gpu.cuda_capability
-    mixers = [m for b in request.model.main.blocks.values() for m in b.mixers]
+def _kv_error(model: Model, gpu: Accelerator, name: str) -> str | None:
+    capability = gpu.cuda_capability
+    mixers = [m for b in model.main.blocks.values() for m in b.mixers]
     latent = any(isinstance(m, (LatentAttention, CompressedAttention)) for m in mixers)
     sinks = any(isinstance(m, Attention) and m.sinks for m in mixers)
     if name not in KV_KNOWN:
@@ -181,11 +190,11 @@ def _kv_error(request: Request) -> str | None:
     needed = KV_CAPABILITY.get(name, 0)
     if capability is not None and capability < needed:
         return f"A KV cache in {name} needs compute capability {needed}."
-    if name == "nvfp4" and (sinks or request.gpu.vendor != "nvidia"):
+    if name == "nvfp4" and (sinks or gpu.vendor != "nvidia"):
         return "vLLM has no nvfp4 KV cache for attention sinks or on other vendors."
     if name in ("int8", "nvfp4") and latent:
         return f"vLLM has no {name} KV cache for latent attention."
-    if not is_sparse_latent(request.model):
+    if not is_sparse_latent(model):
         wrong = name == "fp8_ds_mla"
         return "The fp8_ds_mla cache is for sparse latent attention alone." if wrong else None
     if capability is not None and capability < SPARSE_LATENT_CAPABILITY:

@@ -80,11 +80,12 @@ def lowered(row: SpeedRow, table: SpeedTable) -> Lowered:
         chunk_tokens=run.chunk_tokens or engine.chunk_tokens(request),
     )  # fmt: skip
     load = _load(row, run, MANY if free else _held(engine, request, plan, row))
+    device_and_formats = request.gpu, request.weights, request.kv
     era = era_of(row.engine, row.engine_version, row.engine_era, asynchronous=run.asynchronous)
-    labels = labels_of(request, engine=row.engine, era=era, recipe=run.recipe)
+    labels = labels_of(*device_and_formats, engine=row.engine, era=era, recipe=run.recipe)
     if row.engine == "transformers" and request.weights.is_quantized:
         labels["era"] = "transformers-quantized"
-    shares = kernel_shares(request, table, row.engine)
+    shares = kernel_shares(*device_and_formats, table, row.engine)
     return Lowered(row, KINDS[row.scenario], setting, load, labels, shares, plan.fits)
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from llmplan.planning.columns import taken
 from llmplan.planning.space import LEAST_WEIGHTS, Space, stage_bytes
 from llmplan.planning.stock import most_units, rent_column
 from llmplan.specs.plan import Bounds, Demand
@@ -138,7 +139,7 @@ class Bounder:
         request, and ``B (1 + reading / S + waits / steps)`` are in flight, beside the engine's own
         time. No more is served than with all decoding.
         """
-        setting = _taken(self.setting, rows)
+        setting = taken(self.setting, rows)
         held, steps, alone = self.held[rows], self.steps[rows], self.alone[rows]
         read, fixed = self._read(setting, held), fixed_s(setting)
         costs, habits = setting.costs, setting.habits
@@ -176,12 +177,6 @@ class Bounder:
             setting, running=held, input_tokens=prompt, output_tokens=self.demand.output_tokens,
             past=past,
         )  # fmt: skip
-
-
-def _taken(setting: Setting, rows: Any) -> Setting:
-    """Return some rows of columns."""
-    parts: Any = (type(part)(*(column[rows] for column in part)) for part in setting)
-    return Setting(*parts)
 
 
 def prompt_and_past(demand: Demand) -> tuple[float, float]:

@@ -21,6 +21,12 @@ def setting_columns(settings: Sequence[Setting]) -> Setting:
     )
 
 
+def taken(setting: Setting, rows: Any) -> Setting:
+    """Return some entries of a setting of arrays."""
+    parts: Any = (type(part)(*(column[rows] for column in part)) for part in setting)
+    return Setting(*parts)
+
+
 def load_columns(loads: Sequence[Load]) -> Load:
     """Return loads as one, whose fields are arrays with an entry for each."""
     found: Load = _columns(Load, loads)

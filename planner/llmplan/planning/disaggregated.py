@@ -14,7 +14,7 @@ import numpy as np
 
 from llmplan.engines import get_engine
 from llmplan.planning.bounds import GRID, SLACK, Bounder
-from llmplan.planning.columns import load_columns, setting_columns
+from llmplan.planning.columns import load_columns, setting_columns, taken
 from llmplan.planning.search import EPSILON, POOR, Search
 from llmplan.planning.serving import EXACT, MANY, Replica, fewest
 from llmplan.planning.stock import pair_rent
@@ -148,7 +148,7 @@ class _Groups:
     def _makers(self) -> Any:
         """Return the fewest devices that decode, from the steps of a grid of batches."""
         b, at, d = self.bounder, self.rows, self.demand
-        setting, held = _taken(b.setting, at), b.held[at]
+        setting, held = taken(b.setting, at), b.held[at]
         context = d.input_tokens + d.output_tokens / 2
         most, rate = np.zeros(len(at)), np.zeros(len(at))
         going = held > 0
@@ -165,11 +165,6 @@ class _Groups:
         gpus = np.array([self.search.space.rows[i].parallel.gpus for i in at], dtype=float)
         with np.errstate(divide="ignore"):
             return np.maximum(np.ceil(d.peak / each), 1) * gpus
-
-
-def _taken(setting: Setting, rows: Any) -> Setting:
-    parts: Any = (type(part)(*(column[rows] for column in part)) for part in setting)
-    return Setting(*parts)
 
 
 def _pairs(search: Search, rows: list[int], demand: Demand, limits: Bounds) -> Iterator[Pair]:
@@ -272,7 +267,7 @@ class Sizer:
         A pair: place and ranks of the setup that reads, and of the one that decodes.
         """
         reads, readers, makes, makers = map(np.array, zip(*pairs, strict=True))
-        reading, making = _taken(self.setting, reads), _taken(self.setting, makes)
+        reading, making = taken(self.setting, reads), taken(self.setting, makes)
         load = Load(*(column[makes] for column in self.asked))
         f = pair_figures(reading, making, load, readers=readers, makers=makers)
         ttft = ttft_of(f.ttft_s, reading_of(reading, load), self.demand)

@@ -139,13 +139,18 @@ def spread(
     `figures_of` gives those of a load; numbers or arrays.
     """
     least = most = figures
-    near = (smaller(load.in_flight, load.held) > NEAR_FULL * load.held) & (load.rate_per_s == 0)
+    near = nearly_full(load)
     if some(near):
         for share in (1 - POOL_DOUBT, 1 + POOL_DOUBT):
             other = figures_of(load._replace(held=larger(1.0, load.held * share)))
             least = _where(near, smaller, least, other)
             most = _where(near, larger, most, other)
     return least, most
+
+
+def nearly_full(load: Load) -> Any:
+    """Return whether so much of the pool is in use that its doubt is looked at."""
+    return (smaller(load.in_flight, load.held) > NEAR_FULL * load.held) & (load.rate_per_s == 0)
 
 
 def _where(

@@ -189,12 +189,8 @@ class _Builder:
     def _rates_of(self, engine: Engine, request: Request, p: Parallelism) -> int:
         key = (engine.name, request.gpu.id, format_class(request.weights), p.tp)
         if key not in self._rates:
-            split = Request(
-                self.model, request.gpu, request.weights, request.kv, p, self.workload, Limits(),
-                request.version,
-            )  # fmt: skip
             self._rates[key] = len(self.rates)
-            self.rates.append(rates_of(split, engine.name))
+            self.rates.append(rates_of(request.gpu, request.weights, p.tp, engine.name))
         return self._rates[key]
 
     def _habits_of(self, engine: Engine, request: Request) -> int:

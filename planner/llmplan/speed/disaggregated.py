@@ -6,13 +6,16 @@ from typing import NamedTuple
 
 from llmplan.specs.number import Number, chosen, larger, smaller
 from llmplan.speed.figures import SHORTEST_S, Figures, Load
-from llmplan.speed.serving import FULL, ROUNDS
-from llmplan.speed.step import decode_parts, prefill_s
+from llmplan.speed.serving import FULL
+from llmplan.speed.step import decode_parts, decoding, prefill_s
 from llmplan.speed.work import Setting
 
 PREFILL_SHARE, DECODE_SHARE = 0.9, 0.92
 """Shares of their ideal rates that replicas of each kind keep; decoding loses it on every step.
 Source: ai-dynamo/aiconfigurator@095f58a, degradation factors of disaggregated serving."""
+
+ROUNDS = 10
+"""Damped rounds of Little's law."""
 
 
 class Reading(NamedTuple):
@@ -72,8 +75,9 @@ def making_of(
     capacity = smaller(most_per_s, makers * most / (steps * full))
     opened = load.rate_per_s > 0
     step, batch, rate = full, most, capacity
+    steps_of = decoding(setting, context=context)
     for _ in range(ROUNDS):
-        step = step_of(setting, sequences=batch, context=context)
+        step = steps_of(batch).total_s / DECODE_SHARE
         looped = smaller(capacity, load.in_flight / (before_s + steps * step))
         rate = chosen(opened, smaller(capacity, larger(load.rate_per_s, SHORTEST_S)), looped)
         batch = (batch + larger(smaller(rate * steps * step / makers, most), 1)) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from llmplan.specs.number import Number, ceiling, chosen, larger, smaller, some
@@ -40,13 +41,15 @@ def matrices_s(
     w, r, _, c = setting
     bandwidth = r.bandwidth * c.memory
     rate = r.flops * c.compute
-    moved = reads * (w.dense_bytes + w.head_bytes) + tokens * w.activation_bytes
-    computed = 2 * (tokens * w.dense_weights + sequences * w.head_weights)
+    # what is of the setting alone first: it is small where tokens are a large array
+    read = reads * ((w.dense_bytes + w.head_bytes) / bandwidth)
     dense = soft_roofline_s(
-        memory_s=moved / bandwidth, compute_s=computed / rate, sharpness=c.sharpness
+        memory_s=read + tokens * (w.activation_bytes / bandwidth),
+        compute_s=tokens * (2 * w.dense_weights / rate) + sequences * (2 * w.head_weights / rate),
+        sharpness=c.sharpness,
     )
     if not some(w.expert_bytes > 0):
-        return dense, 0.0 * dense
+        return dense, 0.0
     share = touched_share(
         tokens=tokens * w.replicas / reads,
         experts=w.experts,
@@ -54,8 +57,8 @@ def matrices_s(
         skew=c.skew,
     )
     experts = soft_roofline_s(
-        memory_s=reads * w.expert_bytes * share / (bandwidth * c.expert_memory),
-        compute_s=2 * tokens * w.expert_weights / (rate * c.expert_compute),
+        memory_s=share * (reads * (w.expert_bytes / (bandwidth * c.expert_memory))),
+        compute_s=tokens * (2 * w.expert_weights / (rate * c.expert_compute)),
         sharpness=c.sharpness,
     )
     return dense, experts
@@ -128,21 +131,36 @@ def decode_parts(setting: Setting, *, sequences: Number, context: Number) -> Par
     Pipeline stages share the sequences where batches overlap in them: a token passes all stages.
     Drafted tokens are verified with the one that follows; the cache is read once for all.
     """
+    return decoding(setting, context=context)(sequences)
+
+
+def decoding(setting: Setting, *, context: Number) -> Callable[[Number], Parts]:
+    """Return `decode_parts` as a function of the sequences.
+
+    What does not depend on them is computed once: attention and exchanges are lines in them.
+    """
     w, _, h, c = setting
     shared = 1 + (w.stages - 1) * larger(1 - h.sequential, 0)
-    batch = larger(sequences / shared, 1)
-    tokens = batch * (1 + h.drafted)
-    dense, experts = matrices_s(setting, tokens=tokens, sequences=tokens, reads=1)
-    attention = decode_attention_s(setting, sequences=batch, context=context)
-    overhead = overhead_s(setting) + batch * c.sequence_s + drafting_s(setting)
-    adapters = h.adapter * (dense + experts + attention + overhead)
-    return Parts(
-        dense,
-        experts,
-        attention,
-        exchanges_s(setting, tokens=tokens),
-        overhead + adapters + host_s(setting, tokens=tokens),
-    )
+    attention_s = decode_attention_s(setting, sequences=1.0, context=context)
+    fixed_s = overhead_s(setting) + drafting_s(setting)
+    start_s = exchanges_s(setting, tokens=0.0)
+    exchange_s = exchanges_s(setting, tokens=1.0) - start_s
+    drafts, adapts = some(h.drafted > 0), some(h.adapter > 0)
+    hosts = some(w.host_bytes + w.host_expert_bytes > 0)
+
+    def parts(sequences: Number) -> Parts:
+        batch = larger(sequences / shared, 1)
+        tokens = batch * (1 + h.drafted) if drafts else batch
+        dense, experts = matrices_s(setting, tokens=tokens, sequences=tokens, reads=1)
+        attention = batch * attention_s
+        overhead = fixed_s + batch * c.sequence_s
+        if adapts:
+            overhead = overhead + h.adapter * (dense + experts + attention + overhead)
+        if hosts:
+            overhead = overhead + host_s(setting, tokens=tokens)
+        return Parts(dense, experts, attention, start_s + tokens * exchange_s, overhead)
+
+    return parts
 
 
 LIMITS = ("memory bandwidth", "compute", "interconnect", "launch overhead")

@@ -13,10 +13,16 @@ from typing import Any
 import numpy as np
 
 from llmplan.engines.speed_load import RESERVING, held_at, load_at
-from llmplan.planning.columns import setting_columns
+from llmplan.planning.columns import setting_columns, taken
 from llmplan.planning.cost import cost_per_hour, cost_per_million
 from llmplan.planning.intervals import REGIMES, interval
-from llmplan.planning.performance import read_alone, running_context, spread, utilization
+from llmplan.planning.performance import (
+    nearly_full,
+    read_alone,
+    running_context,
+    spread,
+    utilization,
+)
 from llmplan.specs.plan_file import BANDED
 from llmplan.specs.speed import SpeedTable
 from llmplan.speed.figures import Figures, Load, loop_figures
@@ -127,8 +133,26 @@ class Batch:
 
     @cached_property
     def ends(self) -> tuple[Figures, Figures]:
-        """Least and most over the doubt of the pool."""
-        return spread(lambda load: loop_figures(self.setting, load), self.figures, self.load)
+        """Least and most over the doubt of the pool, looked at where it is nearly full."""
+        near = np.broadcast_to(nearly_full(self.load), (self.loads, len(self.cells)))
+        rows, cells = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
+        if not rows.size:
+            return self.figures, self.figures
+        setting = taken(self.setting, cells)
+        load = Load(*(_picked(v, rows, cells) for v in self.load))
+        inside = Figures(*(_picked(v, rows, cells) for v in self.figures))
+        ends = spread(lambda other: loop_figures(setting, other), inside, load)
+        least, most = (self._put(end, rows, cells) for end in ends)
+        return least, most
+
+    def _put(self, end: Figures, rows: Any, cells: Any) -> Figures:
+        """Return the figures with those of some rows and cells in place of their own."""
+        shape, found = (self.loads, len(self.cells)), []
+        for own, other in zip(self.figures, end, strict=True):
+            values = np.array(np.broadcast_to(own, shape))
+            values[np.ix_(rows, cells)] = other
+            found.append(values)
+        return Figures(*found)
 
     def _figure(self, name: str, end: str) -> Any:
         if not self.speed:
@@ -186,6 +210,15 @@ class Batch:
         hour, rate = self.column("usd_per_hour"), self.column("output_tokens_per_s")
         with np.errstate(divide="ignore"):
             return cost_per_million(usd_per_hour=hour, output_tokens_per_s=rate)
+
+
+def _picked(value: Any, rows: Any, cells: Any) -> Any:
+    """Return some rows and cells of what is one number, one of each cell, or loads x cells."""
+    shape = np.shape(value)
+    if not shape:
+        return value
+    value = value if shape[-1] == 1 else value[..., cells]
+    return value if len(shape) == 1 or shape[0] == 1 else value[rows]
 
 
 def _hourly(cell: Cell) -> float:
