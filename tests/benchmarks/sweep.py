@@ -2,7 +2,8 @@
 
 Points a second by the size of the grid, peak memory of all its processes, start-up, one process
 that loops over `estimate`, and the grid of the whole catalogue. Aims: 10^6 points/s on two cores,
-flat memory, the catalogue in a minute. `1e8` takes minutes and runs only where it is named.
+flat memory, the catalogue in a minute. `bands` is `1e7` with all default columns: the ends of the
+bands are two more solutions. `1e8` takes minutes and runs only where it is named.
 """
 
 from __future__ import annotations
@@ -23,9 +24,15 @@ GPUS = ["a100-80g-sxm", "h100-sxm", "h200", "l40s", "mi300x"]
 LENGTHS = [256, 512, 1024, 2048, 4096, 6144]
 
 
-def dense(loads: int) -> dict[str, Any]:
+COLUMNS = ["model", "gpu", "tp", "weight_format", "input_tokens", "concurrency", "fits", "ttft_s",
+           "tpot_s", "output_tokens_per_s", "requests_per_s"]  # fmt: skip
+
+
+def dense(loads: int, columns: list[str] | None = COLUMNS) -> dict[str, Any]:
     """Return a grid of 5 models x 5 devices x 4 tp x 2 formats x 10 prompts x so many loads."""
+    chosen = {} if columns is None else {"columns": columns}
     return {
+        **chosen,
         "models": MODELS,
         "gpus": GPUS,
         "parallel": {"tp": [1, 2, 4, 8]},
@@ -53,7 +60,7 @@ CATALOGUE: dict[str, Any] = {
 
 GRIDS = {
     "1e4": dense(5), "1e5": dense(50), "1e6": dense(500), "1e7": dense(5000),
-    "1e8": dense(50000), "catalogue": CATALOGUE,
+    "1e8": dense(50000), "bands": dense(5000, None), "catalogue": CATALOGUE,
 }  # fmt: skip
 
 

@@ -1,10 +1,9 @@
 """SGLang: what it runs where, how it sizes its pools, and the command that starts it.
 
 Pool = free after weights - free before them x (1 - mem_fraction_static); what that share leaves
-is for activations and CUDA graphs, which nothing measures. The share by version stands in
-`sglang_versions`. Source of the pools: SGLang 0.5.23 mem_cache/kv_cache_configurator.py and
-model_executor/pool_configurator.py; 0.4.10.post2 and 0.5.3.post3 model_runner.py.
-Nothing is fitted to SGLang's logs but the NCCL buffers (paged.LINKED_RANK_BYTES).
+is for activations and CUDA graphs, unmeasured. The share by version stands in `sglang_versions`.
+Source of the pools: SGLang 0.5.23 kv_cache_configurator.py, pool_configurator.py; 0.4.10.post2 and
+0.5.3.post3 model_runner.py. Its logs gave the NCCL buffers alone (paged.LINKED_RANK_BYTES).
 """
 
 from __future__ import annotations
@@ -29,7 +28,14 @@ from llmplan.engines.paged import (
 )
 from llmplan.engines.sglang_architectures import ARCHITECTURES, WINDOW_POOLS
 from llmplan.engines.sglang_versions import (
-    DRAFTS_SINCE, MIB, POLICIES, Ask, Policy, Tier, policy, tier_of,
+    DRAFTS_SINCE,
+    MIB,
+    POLICIES,
+    Ask,
+    Policy,
+    Tier,
+    policy,
+    tier_of,
 )  # fmt: skip
 from llmplan.engines.solving import solve
 from llmplan.engines.starting import Start, start_of
