@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from llmplan.engines.base import Engine
 from llmplan.errors import UnknownName
 
@@ -37,6 +39,11 @@ def get_engine(name: str) -> Engine:
     key = _ALIASES.get(key, key)
     if key not in _MODULES:
         raise UnknownName(f"Engine {name!r} is unknown.", f"Known: {', '.join(_MODULES)}.")
+    return _loaded(key)
+
+
+@cache
+def _loaded(key: str) -> Engine:
     from importlib import import_module
 
     engine = import_module(f"llmplan.engines.{_MODULES[key]}").ENGINE

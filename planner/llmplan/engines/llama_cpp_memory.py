@@ -10,6 +10,7 @@ from llmplan.engines.llama_cpp_versions import Rules
 from llmplan.memory import gguf_buffers as buffers
 from llmplan.memory.gguf import expert_matrices
 from llmplan.memory.kv_cache import CachedLayers, cached_layers, layer_token_bytes, request_bytes
+from llmplan.memory.memo import remembered
 from llmplan.memory.mixers import Cache, mixer_tensors
 from llmplan.memory.weights import WeightBytes, weight_bytes
 from llmplan.specs.mixers import Attention, LatentAttention, Mixer
@@ -125,6 +126,7 @@ def kept_cells(cache: Cache, tokens: int, request: Request, rules: Rules) -> int
     return min(cells, padded_cells(cache.limit + micro_batch(request), padding))
 
 
+@remembered
 def caches(model: Model, rules: Rules) -> list[CachedLayers]:
     """Return what the layers cache in a build.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import exp
+from typing import Any
 
 from llmplan.engines.base import Request
 from llmplan.engines.speed_labels import cache_class, device_class, era_of, format_class
@@ -74,7 +75,20 @@ KERNEL_TYPES = {"16-bit": "bf16", "fp8": "fp8", "fp8-block": "fp8_block", "nvfp4
                 "int8-w8a8": "int8", "int4": "int4", "int8": "int8_weight_only"}  # fmt: skip
 
 
-def setting_of(
+def setting_of(request: Request, table: SpeedTable, *, engine: str, **how: Any) -> Setting:
+    """Return the lowered form of a request, `how` it is served as in `serving_of`.
+
+    Raises InputError where a rate is not known.
+    """
+    habits, costs = serving_of(request, table, engine=engine, **how)
+    gpu, weights, p = request.gpu, request.weights, request.parallel
+    work = work_of(request.model, weights, request.kv, p)
+    work, rates = offloaded(work, rates_of(gpu, weights, p.tp, engine), request)
+    work, habits = drafting(work, habits, request)
+    return Setting(work, rates, habits, costs)
+
+
+def serving_of(
     request: Request,
     table: SpeedTable,
     *,
@@ -85,18 +99,17 @@ def setting_of(
     waits: float = 0.0,
     asynchronous: bool | None = None,
     version: str | None = None,
-) -> Setting:
-    """Return the lowered form of a request.
+) -> tuple[Habits, Costs]:
+    """Return how an engine schedules without drafts, and its coefficients, whatever the split.
 
     `engine` names the coefficients (an engine without a memory policy of its own borrows one);
-    `version`, else `quarter`, decides the era. Raises InputError where a rate is not known.
+    `version`, else `quarter`, decides the era.
     """
     era = era_of(engine, version, quarter, asynchronous=asynchronous)
     if engine == "transformers" and request.weights.is_quantized:
         era = "transformers-quantized"
-    gpu, weights, kv, limits = request.gpu, request.weights, request.kv, request.limits
     habits = Habits(
-        chunk_tokens=limits.max_num_batched_tokens
+        chunk_tokens=request.limits.max_num_batched_tokens
         or chunk_tokens
         or CHUNK_TOKENS.get(engine, WHOLE),
         mixes=float(engine in MIXING),
@@ -107,10 +120,8 @@ def setting_of(
         yielded=1.0,
         adapter=adapter_share(request.model),
     )
-    work = work_of(request.model, weights, kv, request.parallel)
-    work, rates = offloaded(work, rates_of(gpu, weights, request.parallel.tp, engine), request)
-    work, habits = drafting(work, habits, request)
-    return Setting(work, rates, habits, _costs_on(table, gpu, weights, kv, engine, era, recipe))
+    gpu, weights, kv = request.gpu, request.weights, request.kv
+    return habits, _costs_on(table, gpu, weights, kv, engine, era, recipe)
 
 
 @remembered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -199,12 +200,16 @@ def request_bytes(
     kept = kept or _needed
     total = 0.0
     for cache, positions in groups:
-        count = len(positions) if layers is None else sum(p in layers for p in positions)
+        count = len(positions) if layers is None else _inside(positions, layers)
         length = encoder_tokens if cache.cross else tokens
         one = layer_token_bytes(cache, kv, tp=tp) * kept(cache, length)
         one += layer_state_bytes(cache, tp=tp, state_bytes=state_bytes, conv_bytes=conv_bytes)
         total += count * one
     return total
+
+
+def _inside(positions: tuple[int, ...], layers: range) -> int:
+    return bisect_left(positions, layers.stop) - bisect_left(positions, layers.start)
 
 
 def _needed(cache: Cache, tokens: int) -> float:

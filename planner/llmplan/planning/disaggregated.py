@@ -82,8 +82,22 @@ def best_pair(search: Search, demand: Demand, limits: Bounds) -> Pair | None:
             break
         for pair in _pairs(search, rows, demand, limits):
             if best is None or _order(pair) < _order(best):
-                best = pair
+                proven = _proven(search, pair)
+                if proven is not None and (best is None or _order(proven) < _order(best)):
+                    best = proven
     return best
+
+
+def _proven(search: Search, pair: Pair) -> Pair | None:
+    """Return a pair with all that it lacks evidence for in its key; None if nothing starts it."""
+    reads, makes = search.started(pair.prefill.replica), search.started(pair.decode.replica)
+    if reads is None or makes is None:
+        return None
+    prefill, decode = pair.prefill._replace(replica=reads), pair.decode._replace(replica=makes)
+    lacked = pair.prefill.replica.evidence or pair.decode.replica.evidence
+    lacks = reads.evidence or makes.evidence
+    key = pair.key + (POOR if lacks and not lacked else 0.0)
+    return pair._replace(prefill=prefill, decode=decode, key=key)
 
 
 def _order(p: Pair) -> tuple[Any, ...]:
@@ -169,8 +183,7 @@ class _Groups:
 
 def _pairs(search: Search, rows: list[int], demand: Demand, limits: Bounds) -> Iterator[Pair]:
     """Yield every pair of setups of a group that meets load and limits."""
-    planned = [r for r in map(search.replica, rows) if r is not None]
-    replicas = [r for r in map(search.started, planned) if r is not None]
+    replicas = [r for r in map(search.replica, rows) if r is not None]
     if not replicas:
         return
     sizer = Sizer(replicas, demand, limits)

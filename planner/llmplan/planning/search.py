@@ -102,8 +102,10 @@ class Search:
         self._replicas: dict[int, Replica | None] = {}
         self._bounds: Bounder | None = None
         self._started: dict[int, Replica | None] = {}
+        sizes = {(r.stock, r.parallel.gpus): i for i, r in enumerate(space.rows)}
+        doubted = {size for size, i in sizes.items() if device_doubts(space, i)}
         self.poor = np.array([
-            r.basis == "assumed" or bool(device_doubts(space, i)) for i, r in enumerate(space.rows)
+            r.basis == "assumed" or (r.stock, r.parallel.gpus) in doubted for r in space.rows
         ])  # fmt: skip
         self._tier = np.array([r.tier for r in space.rows])
         self._groups = [(r.stock, r.engine, r.weights.name) for r in space.rows]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from llmplan.engines import engine_names, get_engine
 from llmplan.engines.base import Engine, Request
 from llmplan.engines.speed_labels import format_class
-from llmplan.engines.speed_setting import rates_of, setting_of
+from llmplan.engines.speed_setting import rates_of, serving_of
 from llmplan.engines.work import work_of
 from llmplan.errors import InputError
 from llmplan.memory.formats import kv_format, weight_format
@@ -34,6 +34,10 @@ tensors (embeddings) on the host, which the lowered form counts."""
 def stage_bytes(work: Any) -> Any:
     """Return the weights of a pipeline stage on average [bytes]."""
     return (work.dense_bytes + work.head_bytes + work.expert_bytes) / work.stages
+
+
+Split = tuple[Parallelism, int, float]
+"""A split of a replica, the place of its work, and the weights of a stage at least [bytes]."""
 
 
 class Row(NamedTuple):
@@ -106,7 +110,7 @@ class _Builder:
         self._works: dict[Any, int] = {}
         self._rates: dict[Any, int] = {}
         self._habits: dict[Any, int] = {}
-        self._splits: dict[Any, list[Parallelism]] = {}
+        self._splits: dict[Any, list[Split]] = {}
         self.works: list[Work] = []
         self.rates: list[Rates] = []
         self.habits: list[tuple[Habits, Costs]] = []
@@ -140,16 +144,17 @@ class _Builder:
             return
         basis = basis_of(request, engine, self.table)
         tier = quality_tier(self.model, request.weights)
+        name, weights, kv, most = engine.name, request.weights, request.kv, request.device_bytes
+        rates: dict[int, int] = {}
         for gpus in self._sizes(engine, stock, request):
-            for p in self._legal(engine, request.weights, gpus):
-                work = self._work_of(request, p)
-                if LEAST_WEIGHTS * stage_bytes(self.works[work]) >= request.device_bytes:
+            for p, work, least in self._legal(engine, request, gpus):
+                if least >= most:
                     continue
-                row = Row(
-                    place, engine.name, request.weights, request.kv, p, basis, tier,
-                    work, self._rates_of(engine, request, p), habits,
-                )  # fmt: skip
-                self.rows.append(row)
+                if p.tp not in rates:
+                    rates[p.tp] = self._rates_of(engine, request, p)
+                self.rows.append(
+                    Row(place, name, weights, kv, p, basis, tier, work, rates[p.tp], habits)
+                )
 
     def _formats(self, engine: Engine, stock: Stock) -> list[WeightFormat]:
         known = engine.candidate_formats(self.model, stock.gpu)
@@ -173,10 +178,16 @@ class _Builder:
             return sizes
         return [n for n in sizes if n <= machine]
 
-    def _legal(self, engine: Engine, fmt: WeightFormat, gpus: int) -> list[Parallelism]:
-        key = (engine.name, fmt.name, gpus)
+    def _legal(self, engine: Engine, request: Request, gpus: int) -> list[Split]:
+        key = (engine.name, request.weights.name, request.kv.name, gpus)
         if key not in self._splits:
-            self._splits[key] = list(unit_splits(engine, self.model, fmt, gpus))
+            works = [
+                (p, self._work_of(request, p))
+                for p in unit_splits(engine, self.model, request.weights, gpus)
+            ]
+            self._splits[key] = [
+                (p, work, LEAST_WEIGHTS * stage_bytes(self.works[work])) for p, work in works
+            ]
         return self._splits[key]
 
     def _work_of(self, request: Request, p: Parallelism) -> int:
@@ -197,12 +208,13 @@ class _Builder:
         key = (engine.name, request.gpu.id, format_class(request.weights), request.kv.name,
                engine.name == "transformers" and request.weights.is_quantized)  # fmt: skip
         if key not in self._habits:
-            s = setting_of(
+            rates_of(request.gpu, request.weights, 1, engine.name)  # InputError where unknown
+            found = serving_of(
                 request, self.table, engine=engine.name, version=request.version,
                 chunk_tokens=engine.chunk_tokens(request),
             )  # fmt: skip
             self._habits[key] = len(self.habits)
-            self.habits.append((s.habits, s.costs))
+            self.habits.append(found)
         return self._habits[key]
 
 
