@@ -38,6 +38,9 @@ HELD = 256.0
 PRECISE = 2e-2
 """What the search for the steady state, and chunks that are whole, may leave between neighbours."""
 
+CALM = 1.2
+"""Prompts that stall decoding by more (llama.cpp) leave no steady state at high rates."""
+
 
 @cache
 def lowered(number: int) -> Setting:
@@ -53,8 +56,7 @@ def loop(s: Setting, prompt: float, output: float, count: float = 1, rate: float
 
 
 setups = st.integers(0, len(SETUPS) - 1).map(lowered)
-stalling = [n for n in range(len(SETUPS)) if SETUPS[n][2] != "llama.cpp"]
-steady = st.sampled_from(stalling).map(lowered)
+calm = setups.filter(lambda s: s.costs.prefill_stall <= CALM)
 prompts = st.floats(0, 5).map(lambda x: float(int(10**x)))
 outputs = st.floats(0.5, 3.5).map(lambda x: float(int(10**x)))
 counts = st.integers(1, 256)
@@ -71,11 +73,12 @@ def test_requests_are_conserved(s: Setting, prompt: float, output: float, count:
     assert f.total_tokens_per_s == pytest.approx(f.requests_per_s * (prompt + output))
 
 
-@given(steady, prompts, outputs, counts, st.floats(1.1, 8))
+@given(setups, prompts, outputs, counts, st.floats(1.1, 8))
 def test_more_in_flight(s: Setting, prompt: float, output: float, count: int, more: float) -> None:
-    """The server delivers no less, and no user gets tokens faster."""
+    """No user gets tokens faster, and the server delivers no less, but for prompts that stall."""
     few, many = (loop(s, prompt, output, n) for n in (count, min(HELD, int(count * more) + 1)))
-    assert many.requests_per_s >= few.requests_per_s * (1 - PRECISE)
+    stall = max(1.0, s.costs.prefill_stall)  # prompts beside others take so many times their time
+    assert many.requests_per_s >= few.requests_per_s * (1 - PRECISE) / stall
     assert many.tpot_s >= few.tpot_s * (1 - PRECISE)
 
 
@@ -108,7 +111,7 @@ def test_a_faster_device_is_no_slower(
     assert faster.tpot_s <= alone.tpot_s * (1 + 1e-6)
 
 
-@given(steady, prompts, outputs, st.floats(0.01, 0.9), st.floats(1.01, 1.1))
+@given(calm, prompts, outputs, st.floats(0.01, 0.9), st.floats(1.01, 1.1))
 def test_a_higher_rate_waits_longer(
     s: Setting, prompt: float, output: float, used: float, more: float
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import signal
 import sqlite3
@@ -103,11 +104,11 @@ def test_a_missing_extra_is_named(cli: Cli, tmp_path: Path) -> None:
 
 
 def started(
-    folder: Path, cli: Cli, *options: str, stderr: int = subprocess.PIPE
+    folder: Path, cli: Cli, *options: str, output: str = "o.parquet", stderr: int = subprocess.PIPE
 ) -> subprocess.Popen[str]:
     """Start the long sweep in a group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "llmplan", "sweep", "long.yaml", "-o", "o.parquet", *options],
+        [sys.executable, "-m", "llmplan", "sweep", "long.yaml", "-o", output, *options],
         cwd=folder, env={**os.environ, "PYTHONPATH": str(cli.folder)}, start_new_session=True,
         text=True, stdout=subprocess.DEVNULL, stderr=stderr,
     )  # fmt: skip
@@ -142,6 +143,46 @@ def test_killed_sweeps_go_on_without_a_lost_or_doubled_row(cli: Cli, tmp_path: P
             for n in ("o.parquet", "whole.parquet"))  # fmt: skip
     assert a.num_rows > 131_072 and a.equals(b)
     assert not (tmp_path / "o.parquet.sweep").exists()
+
+
+@pytest.mark.parametrize("output", ["o.parquet", "o.csv", "o.sqlite", "parts"])
+def test_killed_at_random_points(cli: Cli, tmp_path: Path, output: str) -> None:
+    """However often, whenever: in the end the rows are those of a run that nobody disturbed."""
+    columns = "columns: [gpu, input_tokens, concurrency, tpot_s]\n"
+    (tmp_path / "long.yaml").write_text(LONG + columns)
+    delays = [random.uniform(0.3, 1.5) for _ in range(4)]
+    for delay in delays:
+        run = started(tmp_path, cli, "-q", "--workers", "2", output=output,
+                      stderr=subprocess.DEVNULL)  # fmt: skip
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run.wait(delay)
+        if run.poll() is not None:
+            break  # done: what follows would start anew
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+        assert not (tmp_path / output).exists(), delays
+    if run.returncode < 0:
+        assert cli("sweep", "long.yaml", "-o", output, "-q", cwd=tmp_path).returncode == 0, delays
+    whole = f"whole{Path(output).suffix}"
+    assert cli("sweep", "long.yaml", "-o", whole, "-q", cwd=tmp_path).returncode == 0
+    assert numbers_of(tmp_path / output) == numbers_of(tmp_path / whole), delays
+
+
+def numbers_of(path: Path) -> list[tuple[Any, ...]]:
+    """Return some columns of all rows in order, fast: there are many."""
+    columns = ["gpu", "input_tokens", "concurrency", "tpot_s"]
+    if path.suffix == ".sqlite":
+        return sqlite3.connect(path).execute(f"SELECT {', '.join(columns)} FROM sweep").fetchall()
+    if path.suffix == ".csv":
+        from pyarrow import csv
+
+        table = csv.read_csv(path)
+    else:
+        from pyarrow import parquet
+
+        files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+        table = pa.concat_tables([parquet.read_table(f) for f in files], promote_options="default")
+    return list(zip(*(table[c].to_pylist() for c in columns), strict=True))
 
 
 def test_a_killed_worker_loses_nothing(cli: Cli, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ wanted, here to see where one more user changes the device.
 
 import sys
 
-import llmplan
 import pyarrow.csv as csv
+
+import llmplan
 
 PLAN = {
     "models": ["qwen3-8b", "qwen3-32b"],

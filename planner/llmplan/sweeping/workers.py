@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import active_children, connection, get_context, parent_process
 from typing import Any, NamedTuple
 
 from llmplan.errors import OutsideError
@@ -81,12 +81,16 @@ def computed(
         for number in numbers:
             yield number, compute(evaluator, number, make)
         return
+    others = set(active_children())
     pool = ProcessPoolExecutor(
         min(workers, len(numbers)), get_context("spawn"), _start, (space, table, make)
     )
     try:
         yield from _in_order(pool, numbers, ahead=2 * workers)
-    except BrokenProcessPool:
+    except (BrokenProcessPool, BrokenPipeError):
+        for child in set(active_children()) - others:
+            # one that started while the pool broke is not told, and would wait for ever
+            child.kill()
         raise OutsideError(
             "A worker ended before its part was done, perhaps for want of memory.",
             "What was done is kept: the same command goes on from there; --workers 1 takes least.",
