@@ -80,7 +80,7 @@ def best_pair(search: Search, demand: Demand, limits: Bounds) -> Pair | None:
     for key, rows in _Groups(search, demand, limits):
         if best is not None and key >= best.key * (1 + EPSILON):
             break
-        for pair in _pairs(search, rows, demand, limits):
+        for pair in _pairs(search, rows, demand, limits, np.inf if best is None else best.key):
             if best is None or _order(pair) < _order(best):
                 proven = _proven(search, pair)
                 if proven is not None and (best is None or _order(proven) < _order(best)):
@@ -181,22 +181,30 @@ class _Groups:
             return np.maximum(np.ceil(d.peak / each), 1) * gpus
 
 
-def _pairs(search: Search, rows: list[int], demand: Demand, limits: Bounds) -> Iterator[Pair]:
-    """Yield every pair of setups of a group that meets load and limits."""
+def _pairs(
+    search: Search, rows: list[int], demand: Demand, limits: Bounds, most: float
+) -> Iterator[Pair]:
+    """Yield the pairs of setups of a group that meet load and limits, and may have a key of `most`.
+
+    By cost and devices alone: how fast they are is looked at for the rest.
+    """
     replicas = [r for r in map(search.replica, rows) if r is not None]
     if not replicas:
         return
     sizer = Sizer(replicas, demand, limits)
-    sized = list(_sized(search, sizer, limits))
+    tier = search.space.rows[replicas[0].row].tier
+    sized = [
+        pair for pair in _sized(search, sizer, limits)
+        if search.key(_usd(pair[4]), pair[1].gpus + pair[3].gpus, 0.0, tier) <= most * (1 + EPSILON)
+    ]  # fmt: skip
     if not sized:
         return
     f, ttft, tpot = sizer.figures([(j, p.ranks, i, d.ranks) for j, p, i, d, _ in sized])
     for place, (_, prefill, _, decode, rent) in enumerate(sized):
         own = Figures(*(float(column[place]) for column in f))
-        gpus, usd = prefill.gpus + decode.gpus, None if rent is None else rent.usd_per_hour
-        tier = search.space.rows[decode.replica.row].tier
+        gpus = prefill.gpus + decode.gpus
         poor = bool(prefill.replica.evidence or decode.replica.evidence)
-        key = search.key(usd, gpus, own.e2e_s, tier) + POOR * poor
+        key = search.key(_usd(rent), gpus, own.e2e_s, tier) + POOR * poor
         yield Pair(prefill, decode, rent, own, float(ttft[place]), float(tpot[place]), tier, key)
 
 
@@ -205,16 +213,19 @@ def _sized(
 ) -> Iterator[tuple[int, Kind, int, Kind, Rent | None]]:
     """Yield pairs that engine, stock and budget allow: place and kind of each half, the offer."""
     replicas = sizer.replicas
-    makers, rates = sizer.makers()
-    readers = {rate: sizer.readers(rate) for rate in set(rates.tolist())}
+    makers, reached = sizer.makers()
+    rates = reached.tolist()
+    readers = {rate: sizer.readers(rate) for rate in set(rates)}
     stock: Stock = search.space.stocks[search.space.rows[replicas[0].row].stock]
     most = min(n for n in (stock.limit, limits.gpus, MANY) if n is not None)
+    error = get_engine(replicas[0].request_engine).pair_error
     for i, j in product(range(len(replicas)), repeat=2):
-        decode = Kind(replicas[i], int(makers[i]))
-        prefill = Kind(replicas[j], int(readers[float(rates[i])][j]))
+        making, reading = int(makers[i]), int(readers[rates[i]][j])
+        if not making or not reading:
+            continue
+        prefill, decode = Kind(replicas[j], reading), Kind(replicas[i], making)
         a, b = prefill.replica.request, decode.replica.request
-        error = get_engine(decode.replica.request_engine).pair_error
-        if not decode.replicas or not prefill.replicas or error(a.model, a.parallel, b.parallel):
+        if error(a.model, a.parallel, b.parallel):
             continue
         kinds = [(k.replica.request.parallel, k.replicas) for k in (prefill, decode)]
         rent = pair_rent(stock, [(p.gpus, p.tp, n) for p, n in kinds])
@@ -224,6 +235,10 @@ def _sized(
             rent is not None and rent.usd_per_hour <= limits.usd_per_hour * (1 + EPSILON)
         ):  # fmt: skip
             yield j, prefill, i, decode, rent
+
+
+def _usd(rent: Rent | None) -> float | None:
+    return None if rent is None else rent.usd_per_hour
 
 
 class Sizer:
