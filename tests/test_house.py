@@ -144,7 +144,7 @@ ARGUMENT = re.compile(r"^(\w+(?:, \w+)*) : (.+)\n((?:    .+\n?)+)", re.MULTILINE
 UNIT = re.compile(r"\[([^\]]+)\]")
 UNITS = {
     "bytes", "bytes/token", "tokens", "bits", "layers", "heads", "elements", "rows", "columns",
-    "sequences", "copies", "ranks", "units", "weights", "experts", "s", "bytes/s", "1",
+    "sequences", "copies", "ranks", "patches", "units", "weights", "experts", "s", "bytes/s", "1",
 }  # fmt: skip
 COUNTS = ("experts_per_token",)
 SUFFIXES = {"_bytes": "bytes", "_tokens": "tokens", "_bits": "bits", "_per_token": "bytes/token"}

@@ -5,17 +5,26 @@ What differs by version is in vllm_versions.py; this module holds the equation t
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import replace
 
 from llmplan.engines import (
     parting,
     sharding,
+    vllm_images,
     vllm_launch,
     vllm_printed,
     vllm_support,
     vllm_versions,
 )
-from llmplan.engines.base import CONTEXT_BYTES, Engine, Overheads, Plan, Request
+from llmplan.engines.base import (
+    CONTEXT_BYTES,
+    UNLIMITED_CONTEXT_TOKENS,
+    Engine,
+    Overheads,
+    Plan,
+    Request,
+)
 from llmplan.engines.drafting import draft_terms
 from llmplan.engines.solving import solve
 from llmplan.engines.starting import Start
@@ -166,7 +175,7 @@ class Vllm(Engine):
 
         if fixed is not None:
             budget = float(request.device_bytes)
-        return solve(
+        plan = solve(
             request,
             stages_of(request, batched),
             overheads,
@@ -176,6 +185,19 @@ class Vllm(Engine):
             terms=lambda: (*_terms(request, policy, overheads, share), *draft_terms(request)),
             warnings=_warnings(request),
         )
+        if vllm_images.grows(request) and _encodes(request, policy):
+            return plan._replace(longest=lambda: self._longest(request))
+        return plan
+
+    def _longest(self, request: Request) -> int:
+        """Return the longest context that fits where longer ones are profiled with more images."""
+        trained = request.model.context_tokens or UNLIMITED_CONTEXT_TOKENS
+
+        def over(tokens: int) -> bool:
+            workload = replace(request.workload, context_tokens=tokens)
+            return not self._plan(replace(request, workload=workload)).fits
+
+        return bisect_left(range(1, max(trained, request.context_tokens) + 1), True, key=over)
 
     def same_plan_up_to(self, request: Request) -> int | None:
         """Return the requests that max_num_seqs is not widened for, over all replicas."""
@@ -230,7 +252,10 @@ def _overheads(request: Request, policy: Policy, batched: int, seqs: int) -> Ove
     if policy.counts_runtime:
         runtime = NON_TORCH_BYTES[max(n for n in NON_TORCH_BYTES if n <= tp)]
         runtime += _loading_bytes(request)
-    return Overheads(max(forward, sampler) + held, graphs, runtime)
+    encoder = kept = 0.0
+    if _encodes(request, policy):
+        encoder, kept = vllm_images.encoder_bytes(request, batched)
+    return Overheads(max(max(forward, sampler) + kept, encoder) + held, graphs, runtime)
 
 
 def _loading_bytes(request: Request) -> float:
@@ -277,7 +302,7 @@ def _terms(
             "activation peak", overheads.activation_peak,
             f"max(sampler: {SAMPLER_COPIES} x {seqs} x vocabulary x 4 B, "
             f"forward: {batched} tokens x (3 ffn + 3 hidden) x 2 B)"
-            + (", without the largest image" if encodes else ""),
+            + (vllm_images.in_words(request, batched) if encodes else ""),
             "assumed" if encodes else measured,
             "vLLM start-up logs, engine memory rules of 2026-11",
         ),
@@ -312,11 +337,7 @@ def _warnings(request: Request) -> tuple[Warning_, ...]:
         message = f"Which models and formats vLLM {request.version} runs is read off {newest}."
         found.append(Warning_("older_version", message))
     if _encodes(request, policy_of(request.version)):
-        message = (
-            f"The largest image of {request.model.id} is not on record: vLLM encodes it when it "
-            "sizes its pool, which may be smaller by gibibytes."
-        )
-        found.append(Warning_("encoder_peak_unknown", message))
+        found.append(vllm_images.warning(request, batch_limits(request)[0]))
     without_arithmetic = vllm_support.weights_warning(request)
     return tuple([*found, without_arithmetic] if without_arithmetic else found)
 
