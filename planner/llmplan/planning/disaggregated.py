@@ -6,7 +6,7 @@ as few as read prompts at that rate. Its figures are `speed.disaggregated.pair_f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -140,8 +140,7 @@ class _Groups:
     def _key(self, rows: list[int], gpus: float) -> float:
         search = self.search
         row = search.space.rows[rows[0]]
-        offers = search.space.stocks[row.stock].offers
-        usd = gpus * min(o.usd_per_hour / o.devices for o in offers) if offers else None
+        usd = _least_usd(search.space.stocks[row.stock], gpus)
         b = self.bounder
         e2e = b.first[rows].min() + max(self.demand.output_tokens - 1, 0) * b.token[rows].min()
         key = search.key(usd, gpus, float(e2e) / SLACK, row.tier)
@@ -193,10 +192,11 @@ def _pairs(
         return
     sizer = Sizer(replicas, demand, limits)
     tier = search.space.rows[replicas[0].row].tier
-    sized = [
-        pair for pair in _sized(search, sizer, limits)
-        if search.key(_usd(pair[4]), pair[1].gpus + pair[3].gpus, 0.0, tier) <= most * (1 + EPSILON)
-    ]  # fmt: skip
+
+    def may_win(usd: float | None, gpus: int) -> bool:
+        return search.key(usd, gpus, 0.0, tier) <= most * (1 + EPSILON)
+
+    sized = list(_sized(search, sizer, limits, may_win))
     if not sized:
         return
     f, ttft, tpot = sizer.figures([(j, p.ranks, i, d.ranks) for j, p, i, d, _ in sized])
@@ -209,9 +209,12 @@ def _pairs(
 
 
 def _sized(
-    search: Search, sizer: Sizer, limits: Bounds
+    search: Search, sizer: Sizer, limits: Bounds, may_win: Callable[[float | None, int], bool]
 ) -> Iterator[tuple[int, Kind, int, Kind, Rent | None]]:
-    """Yield pairs that engine, stock and budget allow: place and kind of each half, the offer."""
+    """Yield pairs that engine, stock and budget allow: place and kind of each half, the offer.
+
+    `may_win` is asked with a cost [USD/hour] and devices; what it refuses is left out.
+    """
     replicas = sizer.replicas
     makers, reached = sizer.makers()
     rates = reached.tolist()
@@ -224,17 +227,26 @@ def _sized(
         if not making or not reading:
             continue
         prefill, decode = Kind(replicas[j], reading), Kind(replicas[i], making)
+        gpus = prefill.gpus + decode.gpus
+        if gpus > most or not may_win(_least_usd(stock, gpus), gpus):
+            continue
         a, b = prefill.replica.request, decode.replica.request
         if error(a.model, a.parallel, b.parallel):
             continue
         kinds = [(k.replica.request.parallel, k.replicas) for k in (prefill, decode)]
         rent = pair_rent(stock, [(p.gpus, p.tp, n) for p, n in kinds])
-        if prefill.gpus + decode.gpus > most or (stock.offers and rent is None):
+        if (stock.offers and rent is None) or not may_win(_usd(rent), gpus):
             continue
         if limits.usd_per_hour is None or stock.limit is not None or (
             rent is not None and rent.usd_per_hour <= limits.usd_per_hour * (1 + EPSILON)
         ):  # fmt: skip
             yield j, prefill, i, decode, rent
+
+
+def _least_usd(stock: Stock, gpus: float) -> float | None:
+    """Return the least cost of so many devices, in parts of machines; null without an offer."""
+    offers = stock.offers
+    return gpus * min(o.usd_per_hour / o.devices for o in offers) if offers else None
 
 
 def _usd(rent: Rent | None) -> float | None:

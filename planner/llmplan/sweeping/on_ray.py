@@ -5,6 +5,7 @@ The folder of the output has to be one that all nodes see.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -35,7 +36,7 @@ def computed_on_ray(
     own = not ray.is_initialized()
     try:
         if own:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         yield from _tasks(ray, space, table, numbers, make)
     except (ConnectionError, ray.exceptions.RayError) as e:
         first = str(e).strip().partition("\n")[0]
