@@ -70,6 +70,10 @@ class Bounder:
     def __init__(self, space: Space, demand: Demand) -> None:
         self.space, self.demand = space, demand
         self.setting = setting_of_rows(space)
+        self.stock = np.array([r.stock for r in space.rows], dtype=int)
+        self.gpus = np.array([r.parallel.gpus for r in space.rows], dtype=float)
+        self.offered = np.array([bool(s.offers) for s in space.stocks])[self.stock]
+        self.rented = _rented(space)
         prompt, past = prompt_and_past(demand)
         self.alone = prefill_s(self.setting, prompts=1.0, tokens=prompt, past=past)
         context = demand.input_tokens + demand.output_tokens / 2
@@ -77,7 +81,7 @@ class Bounder:
         self.steps = np.maximum(demand.output_tokens - 1, 1e-3) / self.setting.habits.yielded
         self.first = self.alone + self.setting.costs.request_s
         self.token = step / self.setting.habits.yielded
-        self.held = _held(space, self.setting, demand)
+        self.held = _held(space, self.setting, self.stock, demand)
 
     def under(self, limits: Bounds) -> Bounded:
         """Return for each row the fewest replicas and the least cost and latency it may need."""
@@ -92,17 +96,29 @@ class Bounder:
         batch[rows], rate[rows] = self._most(rows, limits)
         served = (rate if demand.kind == "rate" else batch) * self.setting.work.replicas
         units = np.maximum(np.ceil(demand.peak / np.maximum(served * SLACK, 1e-12)), 1)
-        sizes, most = _sizes(self.space, limits)
-        usd = _rents(self.space, units)
-        possible &= (units <= most) & ~(np.isnan(usd) & _offered(self.space))
+        sizes, stocks = self.gpus, self.space.stocks
+        units_of = [most_units(s, gpus=1, most_gpus=limits.gpus) for s in stocks]
+        most = np.array(units_of, dtype=float)[self.stock] // sizes
+        usd = self._rents(units)
+        possible &= (units <= most) & ~(np.isnan(usd) & self.offered)
         if limits.usd_per_hour is not None:
             possible &= ~(usd > limits.usd_per_hour)
         least = [self._least_s(units * n, rate) for n in (1, 2)]
         counts, latencies = (units, units + 1, 2 * units + 1), (*least, self._alone_s())
-        costs = [usd, *(_rents(self.space, n) for n in counts[1:])]
+        costs = [usd, *(self._rents(n) for n in counts[1:])]
         costs = [np.where(np.isnan(c), n * sizes, c) for c, n in zip(costs, counts, strict=True)]
         steps = tuple((c, e / SLACK) for c, e in zip(costs, latencies, strict=True))
         return Bounded(units, usd, sizes * units, steps[0][1], steps, possible)
+
+    def _rents(self, units: Any) -> Any:
+        """Return the least cost an hour of so many replicas of each row, NaN without an offer."""
+        usd = np.full(len(self.space.rows), np.nan)
+        for (place, size, tp), rows in self.rented.items():
+            stock = self.space.stocks[place]
+            cost = rent_column(stock, gpus=size, tp=tp, replicas=units[rows])
+            if cost is not None:
+                usd[rows] = cost
+        return usd
 
     def _alone_s(self) -> Any:
         """Return the least time of a request that has a replica for itself [s]."""
@@ -185,10 +201,10 @@ def prompt_and_past(demand: Demand) -> tuple[float, float]:
     return demand.input_tokens - past, past
 
 
-def _held(space: Space, setting: Setting, demand: Demand) -> Any:
+def _held(space: Space, setting: Setting, stock: Any, demand: Demand) -> Any:
     """Return the requests that a data-parallel rank holds at once at most."""
     w = setting.work
-    memory = np.array([space.stocks[r.stock].gpu.usable_memory_bytes for r in space.rows])
+    memory = np.array([s.gpu.usable_memory_bytes or 0 for s in space.stocks], dtype=float)[stock]
     free = memory - LEAST_WEIGHTS * stage_bytes(w)
     tokens = demand.input_tokens + demand.output_tokens / 2
     one = w.token_bytes * tokens + w.window_bytes * np.minimum(tokens, w.window)
@@ -196,27 +212,10 @@ def _held(space: Space, setting: Setting, demand: Demand) -> Any:
     return np.clip(held, 1, GRID[-1])
 
 
-def _sizes(space: Space, limits: Bounds) -> tuple[Any, Any]:
-    """Return the devices of a replica, and the most replicas that stock and limits allow."""
-    rows = [(r.parallel.gpus, space.stocks[r.stock]) for r in space.rows]
-    most = [most_units(stock, gpus=n, most_gpus=limits.gpus) for n, stock in rows]
-    return np.array([n for n, _ in rows], dtype=float), np.array(most, dtype=float)
-
-
-def _offered(space: Space) -> Any:
-    return np.array([bool(space.stocks[r.stock].offers) for r in space.rows])
-
-
-def _rents(space: Space, units: Any) -> Any:
-    """Return the least cost an hour of so many replicas of each row, NaN without an offer."""
+def _rented(space: Space) -> dict[tuple[int, int, int], Any]:
+    """Return the rows of each stock with offers, by devices and tensor-parallel ranks."""
     keys: dict[tuple[int, int, int], list[int]] = {}
     for i, r in enumerate(space.rows):
         if space.stocks[r.stock].offers:
             keys.setdefault((r.stock, r.parallel.gpus, r.parallel.tp), []).append(i)
-    usd = np.full(len(space.rows), np.nan)
-    for (place, size, tp), rows in keys.items():
-        stock = space.stocks[place]
-        cost = rent_column(stock, gpus=size, tp=tp, replicas=units[rows])
-        if cost is not None:
-            usd[rows] = cost
-    return usd
+    return {key: np.array(rows) for key, rows in keys.items()}
