@@ -6,6 +6,8 @@ A sweep computes each point, `llmplan plan` searches: take the sweep where the w
 wanted, here to see where one more user changes the device.
 """
 
+import json
+import subprocess
 import sys
 
 import pyarrow.csv as csv
@@ -29,8 +31,16 @@ PLAN = {
     "columns": ["model", "gpu", "gpus", "tp", "dp", "weight_format", "concurrency", "tpot_s",
                 "tpot_s_high", "output_tokens_per_s"],
 }  # fmt: skip
-USD_PER_HOUR = {"l4": 0.70, "l40s": 0.99, "a100-80g-sxm": 1.49, "h100-sxm": 2.49}
-"""What your provider asks for a device; `llmplan gpus --json` has dated public prices."""
+
+
+def prices() -> dict[str, float]:
+    """Return public prices [USD/hour]: a device's share of the cheapest machine that has it.
+
+    `price_provider` and `price_date` of a row say whose and of when. Or put your own here.
+    """
+    asked = [sys.executable, "-m", "llmplan", "gpus", "--json"]
+    rows = json.loads(subprocess.run(asked, check=True, capture_output=True).stdout)
+    return {row["id"]: row["usd_per_hour"] for row in rows if row["usd_per_hour"]}
 
 
 def main(output: str | None) -> None:
@@ -38,9 +48,10 @@ def main(output: str | None) -> None:
     table = llmplan.sweep(PLAN)  # an Arrow table: .to_pandas(), polars.from_arrow, DuckDB
     if output:
         csv.write_csv(table, output)
+    usd_per_hour = prices()
     best: dict[tuple[str, int], tuple[float, dict]] = {}
     for row in table.to_pylist():
-        usd = row["gpus"] * USD_PER_HOUR[row["gpu"]]
+        usd = row["gpus"] * usd_per_hour[row["gpu"]]
         key = row["model"], row["concurrency"]
         if key not in best or usd < best[key][0]:
             best[key] = usd, row

@@ -6,12 +6,10 @@ forward pass over the whole prompt, the logits, and the last decoded token with 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import NamedTuple
 
 from llmplan.engines.base import (
     CONTEXT_BYTES,
-    UNLIMITED_CONTEXT_TOKENS,
     Overheads,
     Plan,
     Request,
@@ -29,7 +27,7 @@ from llmplan.engines.layered import (
 )
 from llmplan.engines.local_architectures import TRANSFORMERS
 from llmplan.engines.paged import capability_error, policy_of
-from llmplan.engines.solving import solve
+from llmplan.engines.solving import longest_context, solve
 from llmplan.engines.starting import Start, start_of
 from llmplan.memory.mixers import Cache
 from llmplan.memory.weights import stage_layers
@@ -231,17 +229,15 @@ def _fixed(request: Request, policy: Policy) -> list[float]:
 
 def _longest(request: Request, policy: Policy, stages: list[Stage], fixed: float) -> int:
     """Return the longest request that fits: its prefill grows with it, unlike a server's batch."""
-    trained = request.model.context_tokens or UNLIMITED_CONTEXT_TOKENS
-    limit = max(trained, request.context_tokens)
 
-    def over(tokens: int) -> bool:
+    def fits(tokens: int) -> bool:
         used = (
             s.weights_bytes + s.request_bytes(tokens) + _working(request, policy, stages, i, tokens)
             for i, s in enumerate(stages)
         )
-        return max(used) + fixed > request.device_bytes
+        return max(used) + fixed <= request.device_bytes
 
-    return bisect_left(range(1, limit + 1), True, key=over)
+    return longest_context(request, fits)
 
 
 def _terms(request: Request, policy: Policy, overheads: Overheads) -> tuple[Term, ...]:

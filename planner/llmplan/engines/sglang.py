@@ -36,7 +36,7 @@ from llmplan.engines.sglang_versions import (
     Tier,
     policy,
     tier_of,
-)  # fmt: skip
+)
 from llmplan.engines.solving import solve
 from llmplan.engines.starting import Start, start_of
 from llmplan.memory.kv_cache import cached_layers, layer_state_bytes, layer_token_bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 from llmplan.engines.base import UNLIMITED_CONTEXT_TOKENS, Overheads, Plan, Request, Stage
@@ -119,19 +120,19 @@ def _longest(
 ) -> int:
     lefts = [budget - s.weights_bytes - overheads.total for s in stages]
     pools = [pool_of(left) if pool_of(left) <= left else 0.0 for left in lefts]
-    trained = request.model.context_tokens or UNLIMITED_CONTEXT_TOKENS
-    limit = max(trained, request.context_tokens)
 
-    def holds(tokens: int) -> bool:
+    def fits(tokens: int) -> bool:
         pairs = zip(stages, pools, strict=True)
         return all(p > 0 and s.request_bytes(tokens) <= p for s, p in pairs)
 
-    if not holds(1):
-        return 0
-    if holds(limit):
-        return limit
-    low, high = 1, limit
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low
+    return longest_context(request, fits)
+
+
+def longest_context(request: Request, fits: Callable[[int], bool]) -> int:
+    """Return the most tokens of a request that `fits` allows, to the trained or asked context.
+
+    [tokens]; 0 where none fits. What fits at a length fits at any below.
+    """
+    trained = request.model.context_tokens or UNLIMITED_CONTEXT_TOKENS
+    lengths = range(1, max(trained, request.context_tokens) + 1)
+    return bisect_left(lengths, True, key=lambda tokens: not fits(tokens))

@@ -5,7 +5,6 @@ What differs by version is in vllm_versions.py; this module holds the equation t
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import replace
 
 from llmplan.engines import (
@@ -19,14 +18,13 @@ from llmplan.engines import (
 )
 from llmplan.engines.base import (
     CONTEXT_BYTES,
-    UNLIMITED_CONTEXT_TOKENS,
     Engine,
     Overheads,
     Plan,
     Request,
 )
 from llmplan.engines.drafting import draft_terms
-from llmplan.engines.solving import solve
+from llmplan.engines.solving import longest_context, solve
 from llmplan.engines.starting import Start
 from llmplan.engines.vllm_batch import batch_limits, default_batch
 from llmplan.engines.vllm_measured import (
@@ -191,13 +189,12 @@ class Vllm(Engine):
 
     def _longest(self, request: Request) -> int:
         """Return the longest context that fits where longer ones are profiled with more images."""
-        trained = request.model.context_tokens or UNLIMITED_CONTEXT_TOKENS
 
-        def over(tokens: int) -> bool:
+        def fits(tokens: int) -> bool:
             workload = replace(request.workload, context_tokens=tokens)
-            return not self._plan(replace(request, workload=workload)).fits
+            return self._plan(replace(request, workload=workload)).fits
 
-        return bisect_left(range(1, max(trained, request.context_tokens) + 1), True, key=over)
+        return longest_context(request, fits)
 
     def same_plan_up_to(self, request: Request) -> int | None:
         """Return the requests that max_num_seqs is not widened for, over all replicas."""

@@ -16,6 +16,7 @@ from llmplan.specs.hardware import GIB
 from llmplan.specs.setup import Warning_
 
 OUTPUT_BYTES = 2
+"""Bytes of an encoded element: 16 bits, as the decoder takes it."""
 
 
 class Item(NamedTuple):
@@ -107,7 +108,7 @@ def warning(request: Request, batched: int) -> Warning_:
     peak = encoder_bytes(request, batched)[0] / GIB
     message = (
         f"When vLLM sizes its pool it encodes the largest images of {name}, {tokens:,} tokens "
-        f"of them: {peak:.1f} GiB for that time, assumed from logs of one encoder. "
-        "--limit-mm-per-prompt gives it back where only text is served."
+        f"of them: {peak:.1f} GiB for that time, assumed from logs of one encoder. A server of "
+        "text alone leaves that out with --limit-mm-per-prompt."
     )
     return Warning_("encoder_peak_assumed", message)

@@ -180,6 +180,16 @@ class _Groups:
             return np.maximum(np.ceil(d.peak / each), 1) * gpus
 
 
+class Sized(NamedTuple):
+    """Two kinds whose replicas carry a load: places of both setups in their group, the offer."""
+
+    reads: int
+    prefill: Kind
+    makes: int
+    decode: Kind
+    rent: Rent | None
+
+
 def _pairs(
     search: Search, rows: list[int], demand: Demand, limits: Bounds, most: float
 ) -> Iterator[Pair]:
@@ -199,7 +209,7 @@ def _pairs(
     sized = list(_sized(search, sizer, limits, may_win))
     if not sized:
         return
-    f, ttft, tpot = sizer.figures([(j, p.ranks, i, d.ranks) for j, p, i, d, _ in sized])
+    f, ttft, tpot = sizer.figures(sized)
     for place, (_, prefill, _, decode, rent) in enumerate(sized):
         own = Figures(*(float(column[place]) for column in f))
         gpus = prefill.gpus + decode.gpus
@@ -210,8 +220,8 @@ def _pairs(
 
 def _sized(
     search: Search, sizer: Sizer, limits: Bounds, may_win: Callable[[float | None, int], bool]
-) -> Iterator[tuple[int, Kind, int, Kind, Rent | None]]:
-    """Yield pairs that engine, stock and budget allow: place and kind of each half, the offer.
+) -> Iterator[Sized]:
+    """Yield pairs that engine, stock and budget allow.
 
     `may_win` is asked with a cost [USD/hour] and devices; what it refuses is left out.
     """
@@ -240,7 +250,7 @@ def _sized(
         if limits.usd_per_hour is None or stock.limit is not None or (
             rent is not None and rent.usd_per_hour <= limits.usd_per_hour * (1 + EPSILON)
         ):  # fmt: skip
-            yield j, prefill, i, decode, rent
+            yield Sized(j, prefill, i, decode, rent)
 
 
 def _least_usd(stock: Stock, gpus: float) -> float | None:
@@ -301,12 +311,10 @@ class Sizer:
 
         return fewest(meets, np.maximum(np.ceil(rate / most), 1))
 
-    def figures(self, pairs: Sequence[tuple[int, float, int, float]]) -> tuple[Figures, Any, Any]:
-        """Return figures of pairs at the load, times to first and per token held against limits.
-
-        A pair: place and ranks of the setup that reads, and of the one that decodes.
-        """
-        reads, readers, makes, makers = map(np.array, zip(*pairs, strict=True))
+    def figures(self, pairs: Sequence[Sized]) -> tuple[Figures, Any, Any]:
+        """Return figures of pairs at the load, times to first and per token held against limits."""
+        ranks = [(p.reads, p.prefill.ranks, p.makes, p.decode.ranks) for p in pairs]
+        reads, readers, makes, makers = map(np.array, zip(*ranks, strict=True))
         reading, making = taken(self.setting, reads), taken(self.setting, makes)
         load = Load(*(column[makes] for column in self.asked))
         f = pair_figures(reading, making, load, readers=readers, makers=makers)

@@ -36,8 +36,12 @@ def stage_bytes(work: Any) -> Any:
     return (work.dense_bytes + work.head_bytes + work.expert_bytes) / work.stages
 
 
-Split = tuple[Parallelism, int, float]
-"""A split of a replica, the place of its work, and the weights of a stage at least [bytes]."""
+class Split(NamedTuple):
+    """A split of a replica, the place of its work, and the least weights of a stage [bytes]."""
+
+    parallel: Parallelism
+    work: int
+    least_bytes: float
 
 
 class Row(NamedTuple):
@@ -144,11 +148,11 @@ class _Builder:
             return
         basis = basis_of(request, engine, self.table)
         tier = quality_tier(self.model, request.weights)
-        name, weights, kv, most = engine.name, request.weights, request.kv, request.device_bytes
+        name, weights, kv = engine.name, request.weights, request.kv
         rates: dict[int, int] = {}
         for gpus in self._sizes(engine, stock, request):
-            for p, work, least in self._legal(engine, request, gpus):
-                if least >= most:
+            for p, work, least_bytes in self._legal(engine, request, gpus):
+                if least_bytes >= request.device_bytes:
                     continue
                 if p.tp not in rates:
                     rates[p.tp] = self._rates_of(engine, request, p)
@@ -186,7 +190,7 @@ class _Builder:
                 for p in unit_splits(engine, self.model, request.weights, gpus)
             ]
             self._splits[key] = [
-                (p, work, LEAST_WEIGHTS * stage_bytes(self.works[work])) for p, work in works
+                Split(p, work, LEAST_WEIGHTS * stage_bytes(self.works[work])) for p, work in works
             ]
         return self._splits[key]
 

@@ -15,7 +15,7 @@ PREFILL_SHARE, DECODE_SHARE = 0.9, 0.92
 Source: ai-dynamo/aiconfigurator@095f58a, degradation factors of disaggregated serving."""
 
 ROUNDS = 10
-"""Damped rounds of Little's law."""
+"""Damped rounds of Little's law: each halves the distance to where as many arrive as leave."""
 
 
 class Reading(NamedTuple):
