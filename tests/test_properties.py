@@ -166,7 +166,11 @@ ARRAY_FORMULAS = [
       "row_bits": 16, "column_bits": 32, "tile": 128, "tile_bits": 32, "tensor_bits": 64}),
     (activations.sampler_peak_bytes, {"sequences": 256, "vocab_size": 128256, "copies": 9.8}),
     (activations.forward_peak_bytes,
-     {"tokens": 2048, "hidden_size": 4096, "ffn_width": 14336, "element_bytes": 2}),
+     {"tokens": 2048, "hidden_size": 4096, "attention_width": 4096, "ffn_width": 43008,
+      "element_bytes": 2}),
+    (activations.compilation_peak_bytes,
+     {"tokens": 2048, "hidden_size": 4096, "vocab_size": 128256, "element_bytes": 2}),
+    (activations.sampler_state_bytes, {"sequences": 256, "vocab_size": 128256}),
 ]  # fmt: skip
 
 

@@ -13,13 +13,13 @@ from llmplan.engines import (
     vllm_images,
     vllm_launch,
     vllm_printed,
+    vllm_profile,
     vllm_support,
     vllm_versions,
 )
 from llmplan.engines.base import (
     CONTEXT_BYTES,
     Engine,
-    Overheads,
     Plan,
     Request,
 )
@@ -27,28 +27,15 @@ from llmplan.engines.drafting import draft_terms
 from llmplan.engines.solving import longest_context, solve
 from llmplan.engines.starting import Start
 from llmplan.engines.vllm_batch import batch_limits, default_batch
-from llmplan.engines.vllm_measured import (
-    CUDA_GRAPH_BYTES,
-    FITTED_ON,
-    KEPT_BYTES,
-    NON_TORCH_BYTES,
-    ROCM_LOADING_BYTES,
-    SAMPLER_COPIES,
-)
+from llmplan.engines.vllm_measured import FITTED_ON
 from llmplan.engines.vllm_stages import pools_of, stages_of
-from llmplan.engines.vllm_versions import Policy, policy_of
+from llmplan.engines.vllm_versions import policy_of
 from llmplan.errors import InputError
-from llmplan.memory.activations import (
-    all_reduce_inputs_bytes,
-    forward_peak_bytes,
-    sampler_peak_bytes,
-)
 from llmplan.memory.formats import WEIGHT_FORMATS
-from llmplan.memory.tensor import rank_units
 from llmplan.specs.formats import WeightFormat
 from llmplan.specs.hardware import Accelerator
-from llmplan.specs.model import Model, MoE
-from llmplan.specs.setup import Parallelism, Term, Warning_
+from llmplan.specs.model import Model
+from llmplan.specs.setup import Parallelism, Warning_
 
 NODE_DEVICES = 8
 """Devices of the largest common node where no wider link is on record (nodes of 2026-11)."""
@@ -165,7 +152,7 @@ class Vllm(Engine):
         batched, seqs = batch_limits(request)
         share = limits.gpu_memory_utilization or policy.utilization
         budget = request.device_bytes * share
-        overheads = _overheads(request, policy, batched, seqs)
+        parts = vllm_profile.overheads(request, policy, batched, seqs)
         fixed = limits.kv_cache_memory_bytes
 
         def pool_of(left: float) -> float:
@@ -176,14 +163,17 @@ class Vllm(Engine):
         plan = solve(
             request,
             stages_of(request, batched),
-            overheads,
+            parts,
             budget=budget,
             pool_of=pool_of,
             sequences=seqs,
-            terms=lambda: (*_terms(request, policy, overheads, share), *draft_terms(request)),
+            terms=lambda: (
+                *vllm_profile.terms(request, policy, parts, share, (batched, seqs)),
+                *draft_terms(request),
+            ),
             warnings=_warnings(request),
         )
-        if vllm_images.grows(request) and _encodes(request, policy):
+        if vllm_images.grows(request) and vllm_profile.encodes(request, policy):
             return plan._replace(longest=lambda: self._longest(request))
         return plan
 
@@ -214,7 +204,7 @@ class Vllm(Engine):
         # The stage that decided the plan is the one whose request takes what the plan says.
         decided = min(pools, key=lambda p: abs(p.request_bytes(context) - plan.request_bytes))
         figures = vllm_printed.printed(plan, decided, context)
-        figures["weights"] += _loading_bytes(request)
+        figures["weights"] += vllm_profile.loading_bytes(request)
         return figures
 
     def start(self, request: Request, plan: Plan) -> Start:
@@ -226,97 +216,6 @@ class Vllm(Engine):
             request = replace(request, limits=limits)
         default = default_batch(request)[1]
         return vllm_launch.start(request, max_num_seqs=None if seqs == default else seqs)
-
-
-def _overheads(request: Request, policy: Policy, batched: int, seqs: int) -> Overheads:
-    model, tp = request.model, request.parallel.tp
-    width = max((_ffn_width(b.mlp, tp) for b in model.main.blocks.values()), default=0)
-    forward = forward_peak_bytes(
-        tokens=batched, hidden_size=model.main.hidden_size, ffn_width=width, element_bytes=2
-    )
-    sampler = 0.0
-    if model.head:
-        sampler = sampler_peak_bytes(
-            sequences=seqs, vocab_size=model.vocab_size, copies=SAMPLER_COPIES
-        )
-    held = KEPT_BYTES if policy.counts_kept else 0.0
-    if policy.counts_reduced and tp > 1:
-        held += all_reduce_inputs_bytes(
-            layers=len(model.main.layers), tokens=batched, hidden_size=model.main.hidden_size
-        )
-    graphs = CUDA_GRAPH_BYTES if policy.counts_graphs and _captures(request) else 0.0
-    runtime = 0.0
-    if policy.counts_runtime:
-        runtime = NON_TORCH_BYTES[max(n for n in NON_TORCH_BYTES if n <= tp)]
-        runtime += _loading_bytes(request)
-    encoder = kept = 0.0
-    if _encodes(request, policy):
-        encoder, kept = vllm_images.encoder_bytes(request, batched)
-    return Overheads(max(max(forward, sampler) + kept, encoder) + held, graphs, runtime)
-
-
-def _loading_bytes(request: Request) -> float:
-    return ROCM_LOADING_BYTES if request.gpu.vendor == "amd" else 0.0
-
-
-def _captures(request: Request) -> bool:
-    """Return whether the profile run measures graphs: not on ROCm or XPU, nor when eager."""
-    return request.gpu.vendor == "nvidia" and not request.limits.enforce_eager
-
-
-def _ffn_width(mlp: object, tp: int) -> int:
-    if isinstance(mlp, MoE):
-        routed = mlp.intermediate_size * mlp.experts_per_token
-        return rank_units(units=routed + mlp.shared_experts_size, tp=tp)
-    return rank_units(units=getattr(mlp, "intermediate_size", 0), tp=tp)
-
-
-def _terms(
-    request: Request, policy: Policy, overheads: Overheads, share: float
-) -> tuple[Term, ...]:
-    batched, seqs = batch_limits(request)
-    observed = "exact" if request.gpu.usable_memory_observed else "assumed"
-    measured = "calibrated" if request.gpu.vendor == "nvidia" else "transferred"
-    encodes = _encodes(request, policy)
-    budget = ("usable memory", request.device_bytes)
-    if request.limits.kv_cache_memory_bytes is None:
-        budget = (f"usable memory x {share}", round(request.device_bytes * share))
-    graphs = ("median of logged sizes", measured, "12 NVIDIA start-up logs, vLLM 0.7-0.12")
-    if not policy.counts_graphs:
-        source = "envs.py VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS, off before 0.20.0"
-        graphs = ("captured beside the budget before 0.20: not counted", "exact", source)
-    elif not _captures(request):
-        graphs = (
-            "not profiled: eager, or no NVIDIA device",
-            "exact",
-            "engine memory rules of 2026-11: skipped on ROCm and XPU",
-        )
-    tp = request.parallel.tp
-    return (
-        Term("budget", budget[1], budget[0], observed,
-             f"vLLM {request.version}, rules since {policy.since}: {policy.source}"),
-        Term(
-            "activation peak", overheads.activation_peak,
-            f"max(sampler: {SAMPLER_COPIES} x {seqs} x vocabulary x 4 B, "
-            f"forward: {batched} tokens x (3 ffn + 3 hidden) x 2 B)"
-            + (vllm_images.in_words(request, batched) if encodes else ""),
-            "assumed" if encodes else measured,
-            "vLLM start-up logs, engine memory rules of 2026-11",
-        ),
-        Term(
-            "CUDA graphs", overheads.cuda_graph, *graphs,
-        ),
-        Term(
-            "runtime", overheads.runtime, f"memory outside PyTorch at tp {tp}",
-            measured if tp <= max(NON_TORCH_BYTES) else "assumed",
-            "medians of 16, 5 and 2 start-up logs for tp 1, 2, 4",
-        ),
-    )  # fmt: skip
-
-
-def _encodes(request: Request, policy: Policy) -> bool:
-    """Return whether the profile run encodes the largest image: the second engine's does."""
-    return request.model.vision is not None and bool(policy.tiers)
 
 
 def _warnings(request: Request) -> tuple[Warning_, ...]:
@@ -333,7 +232,7 @@ def _warnings(request: Request) -> tuple[Warning_, ...]:
     if not vllm_versions.at_least(request.version, newest):
         message = f"Which models and formats vLLM {request.version} runs is read off {newest}."
         found.append(Warning_("older_version", message))
-    if _encodes(request, policy_of(request.version)):
+    if vllm_profile.encodes(request, policy_of(request.version)):
         found.append(vllm_images.warning(request, batch_limits(request)[0]))
     without_arithmetic = vllm_support.weights_warning(request)
     return tuple([*found, without_arithmetic] if without_arithmetic else found)

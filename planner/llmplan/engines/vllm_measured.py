@@ -29,6 +29,17 @@ allocator's too (platforms/rocm.py get_current_memory_usage, 0.12.0). Source: Qw
 two R9700 (0.21 and 0.25 GiB). Held out, Qwen3-Coder-30B there: errors fall from 4.2 and 5.1 % to
 2.8 and 2.3 %."""
 
+SECOND_RUNTIME_BYTES = {False: 0.11 * GIB, True: 0.23 * GIB}
+"""Memory outside PyTorch's peak under the second model runner, its sampler's tables apart: before
+Hopper, and from it on. Source: vLLM 0.29 logs of small models of text (mondegreens/apron,
+2026-09-29): medians of ten starts on RTX 4090, L4, A6000 and A100 (0.05-0.15 GiB), and of three on
+H100 (0.21-0.30, two of them less the embedding's copy that the compiler left)."""
+
+GRAPH_BYTES = {False: 0.366 * 2**20, True: 0.535 * 2**20}
+"""Bytes that a whole decode step's CUDA graph is reckoned at, for each layer and batch that is
+captured: before Hopper, and from it on. Source: as above, medians of 13 starts of dense models
+(0.33-0.39 MiB) and of three (0.39-0.69)."""
+
 ENCODER_WHOLE_WIDTHS, ENCODER_SPLIT_WIDTHS = 3.0, 17.0
 """Hidden widths of a patch that live at the vision encoder's peak: whole on each rank, and shared
 by the ranks (assumed). Source: "peak activation" of Qwen3.8-27B, vLLM of 2026-08 on CUDA: 2.80 GiB
@@ -42,6 +53,10 @@ def _rows(*numbers: int) -> tuple[str, ...]:
     return tuple(f"mem-v-{n:04}" for n in numbers)
 
 
+def _added(*numbers: int) -> tuple[str, ...]:
+    return tuple(f"mem-v-a{n:03}" for n in numbers)
+
+
 FITTED_ON = (
     Fitted("SAMPLER_COPIES", POOL_TESTS, _rows(68, 594, 595, 608, 670, 671, 675, 676)),
     Fitted("CUDA_GRAPH_BYTES", (),
@@ -50,6 +65,9 @@ FITTED_ON = (
            _rows(68, 594, 598, 671, 675, 483, 484, 485, 486, 488, 489, 490, 491, 493, 494, 495,
                  595, 602, 608, 670, 676, 544, 545)),
     Fitted("KEPT_BYTES", POOL_TESTS, _rows(568, 573)),
+    Fitted("SECOND_RUNTIME_BYTES", POOL_TESTS, _added(1, 4, 5, 6, 7, 9, 10, 11, 14, 16, 18, 21, 23)),
+    Fitted("GRAPH_BYTES", POOL_TESTS,
+           _added(1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 14, 16, 17, 18, 21, 23)),
     Fitted("ROCM_LOADING_BYTES", ("weights", *POOL_TESTS), _rows(498, 499)),
 )  # fmt: skip
 """Each constant with the rows that it was read off and the figures of theirs that it moves: graphs

@@ -54,6 +54,18 @@ class Tier(NamedTuple):
     names: tuple[str, ...] = ()
 
 
+class Runner(NamedTuple):
+    """Which models the second model runner serves: all (`every`), these architectures, those
+    without experts or states (`plain`), none where all is empty; `sixteen_bits`: unquantized and
+    without experts.
+    """
+
+    architectures: tuple[str, ...] = ()
+    plain: bool = False
+    every: bool = False
+    sixteen_bits: bool = False
+
+
 class Policy(NamedTuple):
     """What decides vLLM's memory from one version on.
 
@@ -65,7 +77,10 @@ class Policy(NamedTuple):
     (`grouped`, the hybrid manager); chunked layers only with `chunked_apart`. `latent`: MLA is
     stored as full keys and values (`expanded`), in entries of 256 bytes (`aligned`) or as it is
     (`packed`). `nested_scales`: bitsandbytes' absmax stays in 8 bits. The printed tokens
-    are blocks, or concurrency x context from `tokens_at_context` on.
+    are blocks, or concurrency x context from `tokens_at_context` on. `times_kernels`: the compiler
+    times the embedding's kernel in the profile run; `simulates_latent`: the run holds the keys and
+    values of the longest cached prompt of MLA. `second_runner` serves some models, whose sampler
+    copies the logits to 32 bits while `copies_logits`.
     """
 
     since: str
@@ -87,6 +102,10 @@ class Policy(NamedTuple):
     nested_scales: bool = True
     concurrency_by_request: bool = False
     tokens_at_context: bool = False
+    times_kernels: bool = False
+    simulates_latent: bool = False
+    second_runner: Runner = Runner()
+    copies_logits: bool = True
 
 
 V0_SEQUENCES = 256
@@ -103,6 +122,11 @@ SMALL = Tier(0, 2048, 8192, 256)
 LARGE = Tier(70 * GIB, 8192, 16384, 1024)
 LARGEST = Tier(160 * GIB, 16384, 16384, 1024)
 NAMED = (Tier(0, 8192, 16384, 1024, ("h100", "h200")), Tier(0, 2048, 8192, 1024))
+
+EXPERTS = ("DeepseekV2ForCausalLM", "Qwen2MoeForCausalLM", "GraniteMoeForCausalLM")
+NGRAMS = ("InklingForCausalLM", "InklingForConditionalGeneration", "LongcatFlashNgramForCausalLM")
+KIMI_K3, DEEPSEEK_V4 = "KimiK3ForConditionalGeneration", "DeepseekV4ForCausalLM"
+"""Architectures with experts that the second runner served first (config/vllm.py)."""
 
 CHANGES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("0.1.0", "worker.py: torch's own peak alone", {}),
@@ -122,6 +146,8 @@ CHANGES: tuple[tuple[str, str, dict[str, Any]], ...] = (
      {"concurrency_by_request": True}),
     ("0.9.2", "v1/core/kv_cache_utils.py: hybrid manager, groups of the smallest kind; "
      "bitsandbytes_loader.py dequantize_dq", {"windows": "grouped", "nested_scales": False}),
+    ("0.11.2", "v1/attention/backends/mla/common.py: worst-case prefill in the profile run",
+     {"simulates_latent": True}),
     ("0.12.0", "v1/core/kv_cache_utils.py: kinds within 1.25 are padded", {"padding_ratio": 1.25}),
     ("0.14.0", "envs.py VLLM_ALLOW_CHUNKED_LOCAL_ATTN_WITH_HYBRID_KV_CACHE",
      {"chunked_apart": True}),
@@ -130,10 +156,28 @@ CHANGES: tuple[tuple[str, str, dict[str, Any]], ...] = (
      {"utilization": 0.92, "counts_graphs": True}),
     ("0.20.1", "v1/core/kv_cache_utils.py: tokens = concurrency x context",
      {"tokens_at_context": True}),
+    ("0.22.0", "config/vllm.py DEFAULT_V2_MODEL_RUNNER_ARCHITECTURES",
+     {"second_runner": Runner(("Qwen3ForCausalLM",), sixteen_bits=True)}),
+    ("0.23.0", "config/vllm.py DEFAULT_V2_MODEL_RUNNER_ARCHITECTURES",
+     {"second_runner": Runner(
+         ("Qwen3ForCausalLM", "LlamaForCausalLM", "MistralForCausalLM"), sixteen_bits=True)}),
+    ("0.24.0", "config/vllm.py DEFAULT_V2_MODEL_RUNNER_ARCHITECTURES",
+     {"second_runner": Runner(
+         ("Qwen3ForCausalLM", "LlamaForCausalLM", "MistralForCausalLM", *EXPERTS))}),
+    ("0.25.0", "config/vllm.py _is_default_v2_model_runner_model",
+     {"second_runner": Runner(EXPERTS, plain=True)}),
     ("0.26.0", "config/vllm.py max_in_flight_tokens; config/model.py: prefix caching of hybrids",
-     {"windows_in_flight": True, "state_pages": 2}),
-    ("0.28.0", "arg_utils.py get_batch_defaults: a tier from 160 GiB on",
-     {"tiers": (LARGEST, LARGE, SMALL)}),
+     {"windows_in_flight": True, "state_pages": 2,
+      "second_runner": Runner((*EXPERTS, *NGRAMS), plain=True)}),
+    ("0.27.0", "config/vllm.py default_v2_model_runner_architectures",
+     {"second_runner": Runner((*EXPERTS, *NGRAMS, KIMI_K3), plain=True)}),
+    ("0.28.0", "arg_utils.py get_batch_defaults: a tier from 160 GiB on; "
+     "v1/worker/gpu/sample/sampler.py needs_logits_processing",
+     {"tiers": (LARGEST, LARGE, SMALL), "copies_logits": False,
+      "second_runner": Runner((*EXPERTS, *NGRAMS, KIMI_K3, DEEPSEEK_V4), plain=True)}),
+    ("0.29.0", "config/vllm.py use_v2_model_runner: all models; the embedding's copy is in logs of "
+     "0.29 and not of 0.13, none between is known",
+     {"second_runner": Runner(every=True), "times_kernels": True}),
     ("0.33.0", "arg_utils.py get_batch_defaults: GB10 stays small", {"spared": ("a100", "sm_121")}),
 )  # fmt: skip
 """Version, file of its source, and what it changed. State pages of a request: the running one,

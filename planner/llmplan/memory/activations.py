@@ -86,12 +86,17 @@ def encoder_peak_bytes(
 
 
 def forward_peak_bytes(
-    *, tokens: Number, hidden_size: Number, ffn_width: Number, element_bytes: Number
+    *,
+    tokens: Number,
+    hidden_size: Number,
+    attention_width: Number,
+    ffn_width: Number,
+    element_bytes: Number,
 ) -> Number:
     """Peak bytes of one layer's forward pass over a chunk of tokens.
 
-    Equation: ``tokens * (3 * ffn_width + 3 * hidden_size) * element_bytes``: gate, up and
-    their product, beside the hidden state, the residual and the attention output.
+    Equation: ``tokens * (ffn_width + attention_width + 2 * hidden_size) * element_bytes``: what
+    the feed-forward part holds, beside the attention output, the hidden state and the residual.
 
     Parameters
     ----------
@@ -99,8 +104,11 @@ def forward_peak_bytes(
         Tokens of the largest batch [tokens]
     hidden_size : number or array
         Width of the hidden state [elements]
+    attention_width : number or array
+        Width of the attention output on this rank [elements]
     ffn_width : number or array
-        Width of the feed-forward layer on this rank [elements]
+        Elements a token that the feed-forward part holds on this rank: three intermediate widths
+        where it is gated (gate, up, their product) [elements]
     element_bytes : number or array
         Bytes of one activation [bytes]
 
@@ -109,19 +117,128 @@ def forward_peak_bytes(
     peak_bytes : number or array
         Peak bytes [bytes]
 
-    Source: slope between two vLLM starts of Llama-3.1-8B, vllm-project/vllm issue 10517
+    Source: slope between two vLLM starts of Llama-3.1-8B, vllm-project/vllm issue 10517; the
+    tensors named by mondegreens/apron docs/traces, 2026-09
 
     Examples
     --------
     Llama-3.1-8B, 20,000 tokens: 2.07 GiB logged.
 
-    >>> peak = forward_peak_bytes(
-    ...     tokens=20000, hidden_size=4096, ffn_width=14336, element_bytes=2)
+    >>> peak = forward_peak_bytes(tokens=20000, hidden_size=4096, attention_width=4096,
+    ...     ffn_width=3 * 14336, element_bytes=2)
     >>> round(peak / 2**30, 2)
     2.06
 
     """
-    return tokens * (3 * ffn_width + 3 * hidden_size) * element_bytes
+    return tokens * (ffn_width + attention_width + 2 * hidden_size) * element_bytes
+
+
+def expert_workspace_elements(
+    *, hidden_size: int, intermediate_size: int, first_width: int, experts: int
+) -> int:
+    """Elements a token of the buffers that fused experts share.
+
+    Equation: ``experts * (max(intermediate_size, hidden_size) + max(first_width, hidden_size))``:
+    the first matrix's output, and the second's input and output, each for every expert of a token.
+
+    Parameters
+    ----------
+    hidden_size : int
+        Width of the hidden state [elements]
+    intermediate_size : int
+        Width of one expert on this rank [elements]
+    first_width : int
+        Output width of an expert's first matrix on this rank: gate and up [elements]
+    experts : int
+        Experts that run for a token [experts]
+
+    Returns
+    -------
+    elements : int
+        Elements a token [elements]
+
+    Source: vLLM 0.29.0 layers/fused_moe/experts/triton_moe.py workspace_shapes
+
+    Examples
+    --------
+    GLM-4.7-Flash, 8,192 tokens: a block of 335,544,320 bytes in an allocator's history (H100,
+    vLLM 0.29, mondegreens/apron, 2026-09-28).
+
+    >>> 8192 * 2 * expert_workspace_elements(
+    ...     hidden_size=2048, intermediate_size=1536, first_width=3072, experts=4)
+    335544320
+
+    """
+    return experts * (max(intermediate_size, hidden_size) + max(first_width, hidden_size))
+
+
+def compilation_peak_bytes(
+    *, vocab_size: Number, hidden_size: Number, tokens: Number, element_bytes: Number
+) -> Number:
+    """Peak bytes of the compiler, which times the kernel that looks embeddings up.
+
+    Equation: ``(vocab_size + 2 * tokens) * hidden_size * element_bytes``: an embedding of random
+    numbers and two outputs. A start that finds the kernels in its cache does not pay it.
+
+    Parameters
+    ----------
+    vocab_size : number or array
+        Vocabulary [tokens]
+    hidden_size : number or array
+        Width of the hidden state [elements]
+    tokens : number or array
+        Tokens of the largest batch [tokens]
+    element_bytes : number or array
+        Bytes of one element [bytes]
+
+    Returns
+    -------
+    peak_bytes : number or array
+        Peak bytes [bytes]
+
+    Source: combo kernels and their benchmark in vLLM 0.12.0 config/compilation.py; the tensors by
+    an allocator's history in mondegreens/apron, 2026-09-28
+
+    Examples
+    --------
+    Gemma 4 31B without images, 8,192 tokens on H100: 2,995,739,688 bytes logged.
+
+    >>> round(compilation_peak_bytes(
+    ...     vocab_size=262144, hidden_size=5376, tokens=8192, element_bytes=2) / 2**30, 2)
+    2.79
+
+    """
+    return (vocab_size + 2 * tokens) * hidden_size * element_bytes
+
+
+def sampler_state_bytes(*, sequences: Number, vocab_size: Number) -> Number:
+    """Bytes that a sampler keeps of every request: how often it wrote each token, and two masks.
+
+    Equation: ``sequences * (vocab_size + 2 * ceil(vocab_size / 32)) * 4``.
+
+    Parameters
+    ----------
+    sequences : number or array
+        Most sequences of a step [sequences]
+    vocab_size : number or array
+        Vocabulary [tokens]
+
+    Returns
+    -------
+    state_bytes : number or array
+        Bytes kept [bytes]
+
+    Source: vLLM 0.29.0 v1/worker/gpu/sample/penalties.py, v1/worker/gpu/structured_outputs.py
+
+    Examples
+    --------
+    Gemma 4 31B on H100, 1,024 sequences: 1,140,850,688 bytes in an allocator's history.
+
+    >>> sampler_state_bytes(sequences=1024, vocab_size=262144)
+    1140850688
+
+    """
+    return sequences * (vocab_size + 2 * -(-vocab_size // 32)) * 4
 
 
 def all_reduce_inputs_bytes(
