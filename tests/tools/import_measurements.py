@@ -19,6 +19,10 @@ from catalogue_yaml import ROOT
 COPIED = "the same figures stand for another device"
 
 
+ADDITIONS = Path(__file__).with_name("memory_additions.jsonl")
+"""Start-ups found after the shared facts were gathered, in the same form."""
+
+
 def slim(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row without its empty fields."""
     kept = {k: v for k, v in row.items() if v not in (None, {}, [], "")}
@@ -78,7 +82,10 @@ def main(shared: Path) -> None:
     """Write memory.jsonl and speed.jsonl, one row a line, in the order of the source."""
     for kind in ("memory", "speed"):
         source = shared / f"data/measurements/{kind}.jsonl"
-        rows = [slim(json.loads(line)) for line in source.read_text(encoding="utf-8").splitlines()]
+        lines = source.read_text(encoding="utf-8").splitlines()
+        if kind == "memory":
+            lines += ADDITIONS.read_text(encoding="utf-8").splitlines()
+        rows = [slim(json.loads(line)) for line in lines]
         if kind == "speed":
             mark_copies(rows)
             mark_stalled(rows)

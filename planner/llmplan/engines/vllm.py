@@ -233,7 +233,7 @@ def _warnings(request: Request) -> tuple[Warning_, ...]:
         message = f"Which models and formats vLLM {request.version} runs is read off {newest}."
         found.append(Warning_("older_version", message))
     if vllm_profile.encodes(request, policy_of(request.version)):
-        found.append(vllm_images.warning(request, batch_limits(request)[0]))
+        found.append(vllm_images.warning(request, *batch_limits(request)))
     without_arithmetic = vllm_support.weights_warning(request)
     return tuple([*found, without_arithmetic] if without_arithmetic else found)
 

@@ -40,14 +40,6 @@ GRAPH_BYTES = {False: 0.366 * 2**20, True: 0.535 * 2**20}
 captured: before Hopper, and from it on. Source: as above, medians of 13 starts of dense models
 (0.33-0.39 MiB) and of three (0.39-0.69)."""
 
-ENCODER_WHOLE_WIDTHS, ENCODER_SPLIT_WIDTHS = 3.0, 17.0
-"""Hidden widths of a patch that live at the vision encoder's peak: whole on each rank, and shared
-by the ranks (assumed). Source: "peak activation" of Qwen3.8-27B, vLLM of 2026-08 on CUDA: 2.80 GiB
-on one device (Tanguille/cluster#4670), 1.59 and 1.66 on two (noonghunna/club-3090#1087, #1139). Two
-constants for two points, with what the logs do not say taken: that the encoder makes the peak, with
-65,536 patches, and that its tower is that of Qwen3.5-27B, 1,152 wide. Held out: Qwen2.5-VL-7B at
-32,768 tokens on Ascend, 5.64 GiB logged (mem-v-0494), 6.25 predicted."""
-
 
 def _rows(*numbers: int) -> tuple[str, ...]:
     return tuple(f"mem-v-{n:04}" for n in numbers)

@@ -70,7 +70,7 @@ def moments(request: Request, policy: Policy, batched: int, seqs: int) -> dict[s
     """Return the peak of each moment of the profile run by its name [bytes]."""
     peak, kept = 0.0, 0.0
     if encodes(request, policy):
-        peak, kept = vllm_images.encoder_bytes(request, batched)
+        peak, kept = vllm_images.encoder_bytes(request, batched, seqs)
     return {
         "sampler": _sampler(request, policy, batched, seqs) + kept,
         "forward pass": _forward(request, policy, batched, seqs) + kept,
@@ -274,7 +274,7 @@ def _peak_term(
     }[largest]
     images = encodes(request, policy)
     if images:
-        text += vllm_images.in_words(request, batched)
+        text += vllm_images.in_words(request, batched, seqs)
     return Term("activation peak", parts.activation_peak, text, "assumed" if images else measured,
                 "vLLM start-up logs, engine memory rules of 2026-11, allocator history of 2026-09")  # fmt: skip
 
