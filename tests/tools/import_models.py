@@ -192,7 +192,11 @@ def artifact_rows(shared: Path, found: list[Reading]) -> list[dict[str, Any]]:
     rows = quantized_artifacts(shared, found)
     seen = {a["hub_id"].lower() for a in rows}
     listed = list(csv.DictReader((ROOT / "tests/tools/artifacts.csv").open(encoding="utf-8")))
-    return rows + [dict(a) for a in listed if a["hub_id"].lower() not in seen]
+    rows += [dict(a) for a in listed if a["hub_id"].lower() not in seen]
+    for row in rows:
+        if isinstance(row.get("parts"), str):
+            row["parts"] = dict(part.split("=") for part in row["parts"].split())
+    return rows
 
 
 def stock_artifacts(

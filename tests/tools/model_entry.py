@@ -6,6 +6,7 @@ import csv
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from llmplan.memory.tensors import model_tensors
 from llmplan.memory.weights import weight_bytes
 from llmplan.sources.architectures import ARCHITECTURES
 from llmplan.sources.config_json import context_tokens, rope_facts, text_config
+from llmplan.specs.facts import Artifact
 from llmplan.specs.loading import model_from_dict
 from llmplan.specs.model import Model, MoE
 
@@ -282,6 +284,8 @@ def stored_otherwise(shared: Path, a: dict[str, Any], r: Reading) -> str | None:
     if hub_id not in stored or format == "gguf":
         return None
     model = bare_model(r.config["model_type"], r.parts)
+    kept = Artifact(format, hub_id, a["ref"], a["date"], parts=a.get("parts") or {})
+    model = replace(model, artifacts=(kept,))
     computed = weight_bytes(model, weight_format(format)).total + 2 * draft_parameter_count(model)
     if abs(stored[hub_id] / computed - 1) < 0.03:
         return None

@@ -184,8 +184,11 @@ def forward_bytes(model: Model, *, tokens: int, tp: int) -> float:
         width = max(width, rank_units(units=units, tp=tp))
     return float(
         forward_peak_bytes(
-            tokens=tokens, hidden_size=model.main.hidden_size,
-            attention_width=model.main.hidden_size, ffn_width=3 * width, element_bytes=2,
+            tokens=tokens,
+            hidden_size=model.main.hidden_size,
+            attention_width=model.main.hidden_size,
+            ffn_width=3 * width,
+            element_bytes=2,
         )
     )
 

@@ -265,7 +265,8 @@ def _peak_term(
     largest = max(found, key=lambda name: found[name])
     second = is_second(request, policy)
     text = {
-        "sampler": f"sampler: {seqs} x vocabulary x 2 B and copies" if second
+        "sampler": f"sampler: {seqs} x vocabulary x 2 B and copies"
+        if second
         else f"sampler: {SAMPLER_COPIES} x {seqs} x vocabulary x 4 B",
         "forward pass": f"forward pass of {batched} tokens: feed-forward, attention and hidden "
         "states x 2 B",
