@@ -1,10 +1,10 @@
 """Measure what vLLM's vision towers hold at their peak, on the CPU: python vllm_towers.py [TP]
 
-Each tower of vLLM's own source runs one and two sizes of images with every allocation followed, as
-one rank of TP that are not there. What CUDA does otherwise is put in its place: rotary embedding and
-attention write one output of their input's size, an all-reduce another. Printed is the peak a patch,
-in widths of the tower at 16 bits: what vllm_images.py has as `whole` and `split` (split is shared by
-the ranks; with several ranks an all-reduce adds one width).
+Each tower of vLLM's own source runs two sizes of images with every allocation followed, as one rank
+of TP that are not there. What CUDA does otherwise is put in its place: rotary embedding and
+attention write one output of their input's size, an all-reduce another. Printed is the peak a
+patch, in widths of the tower at 16 bits: what vllm_images.py has as `whole` and `split` (split is
+shared by the ranks; with several ranks an all-reduce adds one width).
 """
 
 from __future__ import annotations
@@ -177,7 +177,8 @@ def qwen3_vl() -> tuple[int, Run]:
     from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLVisionConfig
 
     config = Qwen3VLVisionConfig(depth=2, hidden_size=1152, intermediate_size=4304, num_heads=16,
-                                 out_hidden_size=TEXT_WIDTH, deepstack_visual_indexes=[])  # fmt: skip
+                                 out_hidden_size=TEXT_WIDTH, deepstack_visual_indexes=[],
+                                 )  # fmt: skip
     return 1152, qwen("qwen3_vl", "Qwen3_VisionTransformer", config, 1536)
 
 
@@ -274,7 +275,8 @@ def pixtral() -> tuple[int, Run]:
     from vllm.model_executor.models.pixtral import PixtralHFVisionModel
 
     config = PixtralVisionConfig(hidden_size=1024, intermediate_size=4096, num_hidden_layers=2,
-                                 num_attention_heads=16, image_size=1540, patch_size=14)  # fmt: skip
+                                 num_attention_heads=16, image_size=1540, patch_size=14,
+                                 )  # fmt: skip
     made = PixtralHFVisionModel(config).to(torch.bfloat16)
 
     def run(side: int) -> tuple[int, Any]:
@@ -290,7 +292,8 @@ def idefics2() -> tuple[int, Run]:
     from vllm.model_executor.models.idefics2_vision_model import Idefics2VisionTransformer
 
     config = Idefics2VisionConfig(hidden_size=1152, intermediate_size=4304, num_hidden_layers=2,
-                                  num_attention_heads=16, image_size=980, patch_size=14)  # fmt: skip
+                                  num_attention_heads=16, image_size=980, patch_size=14,
+                                  )  # fmt: skip
     made = Idefics2VisionTransformer(config)
     mask = torch.ones(1, 1, 1, dtype=torch.bool)
     return 1152, fixed(made, 32, 14, lambda x: made(x, mask.expand(len(x), 32, 32)))

@@ -19,8 +19,10 @@ OUTPUT_BYTES = 2
 
 
 class Tower(NamedTuple):
-    """What a patch holds at the tower's peak, in hidden widths at 16 bits: on every rank, and
-    shared by the ranks. `reduced`: the peak is in an all-reduce, which adds a width.
+    """What a patch holds at the tower's peak, in hidden widths at 16 bits.
+
+    `whole` is on every rank, `split` shared by the ranks. `reduced`: the peak is in an all-reduce,
+    which adds a width.
     """
 
     whole: float
@@ -38,8 +40,9 @@ mondegreens/apron, 2026-09-28) logs 2,061,584,302 bytes for 65,536 patches of th
 
 
 class Video(NamedTuple):
-    """How long the longest video is: frames of so many tokens, at most `most` (0: no end), in the
-    context beside `reserved` tokens, which an image takes.
+    """How long the longest video is: frames of so many tokens, at most `most` (0: no end).
+
+    They fill the context beside `reserved` tokens, which an image takes.
     """
 
     tokens: int

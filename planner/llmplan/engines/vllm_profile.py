@@ -58,7 +58,7 @@ def is_second(request: Request, policy: Policy) -> bool:
     if runner.every:
         return True
     if model.architecture in runner.architectures:
-        quantized = request.weights.bits < 16  # noqa: PLR2004
+        quantized = request.weights.bits < 16
         return not (runner.sixteen_bits and (experts or quantized))
     stateless = all(
         isinstance(mixer, Attention | LatentAttention) for block in blocks for mixer in block.mixers
@@ -103,9 +103,8 @@ def _sampler(request: Request, policy: Policy, batched: int, seqs: int) -> float
     if not model.head:
         return 0.0
     if not is_second(request, policy):
-        return sampler_peak_bytes(
-            sequences=seqs, vocab_size=model.vocab_size, copies=SAMPLER_COPIES
-        )
+        copies = SAMPLER_COPIES
+        return float(sampler_peak_bytes(sequences=seqs, vocab_size=model.vocab_size, copies=copies))
     logits = min(batched, seqs) * model.vocab_size * ELEMENT_BYTES
     whole = 1 if tp == 1 else 2 + 1 / tp  # gathered, made contiguous, and the rank's own
     copied = 2 if policy.copies_logits else 0  # in 32 bits
@@ -126,14 +125,15 @@ def _forward(request: Request, policy: Policy, batched: int, seqs: int) -> float
             rank_units(units=m.heads, tp=tp) * (m.qk_nope_head_dim + m.v_head_dim) for m in latent
         )
         simulated = tokens * heads * ELEMENT_BYTES
-    return simulated + max(
+    peaks = [
         forward_peak_bytes(
             tokens=batched, hidden_size=main.hidden_size, attention_width=_attention(block, tp),
             ffn_width=_feed_forward(block.mlp, main.hidden_size, request),
             element_bytes=ELEMENT_BYTES,
         )
         for block in main.blocks.values()
-    )  # fmt: skip
+    ]  # fmt: skip
+    return float(simulated + max(peaks))
 
 
 def _attention(block: Block, tp: int) -> int:
@@ -170,9 +170,11 @@ def _compiler(request: Request, policy: Policy, batched: int) -> float:
     if not _times_embedding(request, policy):
         return 0.0
     model = request.model
-    return compilation_peak_bytes(
-        vocab_size=model.vocab_size, hidden_size=model.main.hidden_size, tokens=batched,
-        element_bytes=ELEMENT_BYTES,
+    return float(
+        compilation_peak_bytes(
+            vocab_size=model.vocab_size, hidden_size=model.main.hidden_size, tokens=batched,
+            element_bytes=ELEMENT_BYTES,
+        )
     )  # fmt: skip
 
 
@@ -212,7 +214,7 @@ def _layer_graphs(request: Request, seqs: int) -> int:
 def captured_batches(request: Request, seqs: int) -> list[int]:
     """Return the batches that whole decode steps are captured for [sequences]."""
     largest = LARGEST_GRAPH
-    if int(request.gpu.cuda_capability or 0) == 10:  # noqa: PLR2004
+    if int(request.gpu.cuda_capability or 0) == 10:
         largest = LARGEST_GRAPH_SM100
     ceiling = min(2 * seqs, largest)
     sizes = [1, 2, 4, *range(8, min(ceiling + 1, 256), 8), *range(256, ceiling + 1, 16)]
@@ -276,8 +278,10 @@ def _peak_term(
     images = encodes(request, policy)
     if images:
         text += vllm_images.in_words(request, batched, seqs)
-    return Term("activation peak", parts.activation_peak, text, "assumed" if images else measured,
-                "vLLM start-up logs, engine memory rules of 2026-11, allocator history of 2026-09")  # fmt: skip
+    return Term(
+        "activation peak", parts.activation_peak, text, "assumed" if images else measured,
+        "vLLM start-up logs, engine memory rules of 2026-11, allocator history of 2026-09",
+    )  # fmt: skip
 
 
 def _graph_term(
@@ -285,8 +289,8 @@ def _graph_term(
 ) -> Term:
     if not policy.counts_graphs:
         source = "envs.py VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS, off before 0.20.0"
-        return Term("CUDA graphs", parts.cuda_graph,
-                    "captured beside the budget before 0.20: not counted", "exact", source)  # fmt: skip
+        text = "captured beside the budget before 0.20: not counted"
+        return Term("CUDA graphs", parts.cuda_graph, text, "exact", source)
     if not captures(request):
         return Term("CUDA graphs", parts.cuda_graph, "not profiled: eager, or no NVIDIA device",
                     "exact", "engine memory rules of 2026-11: skipped on ROCm and XPU")  # fmt: skip
@@ -303,8 +307,10 @@ def _runtime_term(
 ) -> Term:
     tp = request.parallel.tp
     if policy.counts_runtime and is_second(request, policy):
-        return Term("runtime", parts.runtime, f"sampler tables of {seqs} sequences, and the rest",
-                    measured, "tables: vLLM's source; rest: medians of 10 and 3 start-up logs")  # fmt: skip
+        return Term(
+            "runtime", parts.runtime, f"sampler tables of {seqs} sequences, and the rest", measured,
+            "tables: vLLM's source; rest: medians of 10 and 3 start-up logs",
+        )  # fmt: skip
     return Term("runtime", parts.runtime, f"memory outside PyTorch at tp {tp}",
                 measured if tp <= max(NON_TORCH_BYTES) else "assumed",
                 "medians of 16, 5 and 2 start-up logs for tp 1, 2, 4")  # fmt: skip

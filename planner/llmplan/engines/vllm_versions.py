@@ -55,9 +55,10 @@ class Tier(NamedTuple):
 
 
 class Runner(NamedTuple):
-    """Which models the second model runner serves: all (`every`), these architectures, those
-    without experts or states (`plain`), none where all is empty; `sixteen_bits`: unquantized and
-    without experts.
+    """Which models the second model runner serves; none where all is empty.
+
+    All (`every`), these architectures, those without experts or states (`plain`); `sixteen_bits`:
+    of the architectures only what is unquantized and has no experts.
     """
 
     architectures: tuple[str, ...] = ()
