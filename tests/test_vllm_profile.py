@@ -84,3 +84,20 @@ def test_pools_of_models_that_nothing_was_read_off(row: str, within: float) -> N
     (score,) = (s for s in memory_scores([ROWS[row]]) if s.test == "kv_pool")
     assert not score.fitted
     assert score.error == pytest.approx(0, abs=within)
+
+
+@pytest.mark.parametrize(("gpu", "padded_gib"), [("rtx-4090", 0.86), ("h100-sxm", 0.0)])
+def test_experts_are_padded_to_tiles(gpu: str, padded_gib: float) -> None:
+    """gpt-oss-20b: 768 experts of three matrices of 2,880 x 2,880, stored as 2,944 x 3,072."""
+    expected = 768 * 3 * (2944 * 3072 - 2880 * 2880) * 4.25 / 8 / GIB
+    assert padded_gib in (0.0, pytest.approx(expected, abs=0.01))
+    given = make_options(engine="vllm", engine_version="0.30.0")
+    found = find_model("gpt-oss-20b", offline=True).model
+    asked = requested(found, find_gpu(gpu).gpu, given)[1]
+    assert vllm_profile.loading_bytes(asked) / GIB == pytest.approx(padded_gib, abs=0.01)
+
+
+def test_padded_weights_as_logged() -> None:
+    """13.80 GiB on an RTX 4090: 14,817,637,171 bytes (mem-v-a020)."""
+    (score,) = (s for s in memory_scores([ROWS["mem-v-a020"]]) if s.test == "weights")
+    assert score.error == pytest.approx(0, abs=0.02)

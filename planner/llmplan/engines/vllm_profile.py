@@ -30,6 +30,7 @@ from llmplan.memory.activations import (
     sampler_state_bytes,
 )
 from llmplan.memory.tensor import rank_units
+from llmplan.specs.hardware import GIB
 from llmplan.specs.mixers import Attention, LatentAttention
 from llmplan.specs.model import Block, Mlp, MoE
 from llmplan.specs.setup import Term
@@ -45,6 +46,12 @@ LATENT_BLOCK_TOKENS = 16
 """Most tokens of a cached prompt that the profile run of MLA holds keys and values of, and the
 block of its least: 8 x max_model_len or 4 blocks for each sequence, if that is less.
 Source: vLLM 0.11.2 v1/attention/backends/mla/common.py (chunked prefill workspace)."""
+
+MXFP4_TILES, MXFP4_TILES_ROCM = (128, 256), (256, 256)
+"""Elements that experts' intermediate and hidden width are padded to in MXFP4: Marlin (before and
+after Hopper) and TRT-LLM's kernels; Hopper's Triton kernel takes 64 of the first.
+Source: vLLM 0.32.0 layers/fused_moe/oracle/mxfp4.py; gpt-oss-20b on RTX 4090 logs 13.80 GiB of
+weights where the tensors take 12.82 (mem-v-a020)."""
 
 LARGEST_GRAPH, LARGEST_GRAPH_SM100 = 512, 1024
 """Largest batch that is captured. Source: vLLM 0.29.0 config/vllm.py."""
@@ -228,7 +235,30 @@ def _is_hopper(request: Request) -> bool:
 
 def loading_bytes(request: Request) -> float:
     """Return what this platform's "weights" are above the tensors [bytes]."""
-    return ROCM_LOADING_BYTES if request.gpu.vendor == "amd" else 0.0
+    measured = ROCM_LOADING_BYTES if request.gpu.vendor == "amd" else 0.0
+    return measured + _padding_bytes(request)
+
+
+def _padding_bytes(request: Request) -> float:
+    """Return what the kernels of MXFP4 experts add to fill their tiles [bytes]."""
+    fmt, p = request.weights, request.parallel
+    capability = request.gpu.cuda_capability
+    if not fmt.name.startswith("mxfp4") or (capability and int(capability) == int(HOPPER)):
+        return 0.0
+    inner, outer = MXFP4_TILES if request.gpu.vendor == "nvidia" else MXFP4_TILES_ROCM
+    bits = fmt.bits + fmt.group_bits / (fmt.group_size or 1)
+    main, added = request.model.main, 0.0
+    for name in main.layers:
+        mlp = main.blocks[name].mlp
+        if isinstance(mlp, MoE):
+            width = (
+                mlp.intermediate_size if p.ep else rank_units(units=mlp.intermediate_size, tp=p.tp)
+            )
+            hidden = mlp.latent_size or main.hidden_size
+            padded = -(-width // inner) * inner * -(-hidden // outer) * outer
+            matrices = (3 if mlp.gated else 2) * rank_units(units=mlp.experts, tp=p.ep or 1)
+            added += matrices * (padded - width * hidden) * bits / 8
+    return added / p.pp
 
 
 def captures(request: Request) -> bool:
@@ -305,12 +335,14 @@ def _graph_term(
 def _runtime_term(
     request: Request, policy: Policy, parts: Overheads, seqs: int, measured: str
 ) -> Term:
-    tp = request.parallel.tp
+    tp, padded = request.parallel.tp, _padding_bytes(request)
+    padding = f"; MXFP4 experts padded by {padded / GIB:.2f} GiB" if padded else ""
     if policy.counts_runtime and is_second(request, policy):
         return Term(
-            "runtime", parts.runtime, f"sampler tables of {seqs} sequences, and the rest", measured,
+            "runtime", parts.runtime,
+            f"sampler tables of {seqs} sequences, and the rest{padding}", measured,
             "tables: vLLM's source; rest: medians of 10 and 3 start-up logs",
         )  # fmt: skip
-    return Term("runtime", parts.runtime, f"memory outside PyTorch at tp {tp}",
+    return Term("runtime", parts.runtime, f"memory outside PyTorch at tp {tp}{padding}",
                 measured if tp <= max(NON_TORCH_BYTES) else "assumed",
                 "medians of 16, 5 and 2 start-up logs for tp 1, 2, 4")  # fmt: skip
