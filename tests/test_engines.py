@@ -81,9 +81,9 @@ def test_device_without_bf16_takes_fp16() -> None:
 
 
 def test_batch_defaults_follow_the_device() -> None:
-    """vLLM 0.28: 1,024 sequences from 70 GiB on, but 256 on every A100."""
+    """vLLM 0.16: 1,024 sequences from 70 GiB on, but 256 on every A100."""
     peaks = {g: llmplan.estimate("qwen3-30b-a3b", g, weight_format="awq-int4",
-                                 engine_version="0.28.0").memory_per_gpu.activation_peak_bytes
+                                 engine_version="0.16.0").memory_per_gpu.activation_peak_bytes
              for g in ("h100-sxm", "a100-80g-sxm", "rtx-4090")}  # fmt: skip
     assert peaks["h100-sxm"] == pytest.approx(4 * peaks["a100-80g-sxm"])
     assert peaks["a100-80g-sxm"] == peaks["rtx-4090"]

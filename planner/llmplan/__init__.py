@@ -68,7 +68,7 @@ def fit(model: Model | str, gpu: Accelerator | str, **options: Any) -> Answer:
         prefix_hit_rate, acceptance_rate, disaggregated,
         gpu_memory_utilization, max_num_seqs, max_num_batched_tokens, block_size,
         kv_cache_memory_bytes, speculative_tokens, draft (a model or a name),
-        offline_batch, role, explain;
+        offline_batch, flashinfer, role, explain;
         `set` (a list of "fact=value", or a mapping) gives facts
         for this run, `host_ram` [bytes] and `host_bandwidth` [bytes/s] those of a processor;
         `offline` keeps off the network

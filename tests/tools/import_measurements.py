@@ -22,6 +22,15 @@ COPIED = "the same figures stand for another device"
 ADDITIONS = Path(__file__).with_name("memory_additions.jsonl")
 """Start-ups found after the shared facts were gathered, in the same form."""
 
+CORRECTIONS: dict[str, dict[str, Any]] = {
+    "mem-v-0583": {
+        "device_total_gib": 47.54,
+        "notes": "dtype not shown; checkpoint dtype assumed; A40 without ECC: weights and pool "
+        "alone (40.5 GiB) pass nine tenths of the 45 GiB that ECC leaves; 48,685 MiB then",
+    },
+}
+"""What a row says of itself and its figures rule out, with the reason."""
+
 
 def slim(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row without its empty fields."""
@@ -86,6 +95,7 @@ def main(shared: Path) -> None:
         if kind == "memory":
             lines += ADDITIONS.read_text(encoding="utf-8").splitlines()
         rows = [slim(json.loads(line)) for line in lines]
+        rows = [row | CORRECTIONS.get(row.get("id", ""), {}) for row in rows]
         if kind == "speed":
             mark_copies(rows)
             mark_stalled(rows)

@@ -40,13 +40,19 @@ GRAPH_BYTES = {False: 0.366 * 2**20, True: 0.535 * 2**20}
 captured: before Hopper, and from it on. Source: as above, medians of 13 starts of dense models
 (0.33-0.39 MiB) and of three (0.39-0.69)."""
 
+SHARED_HOST_BYTES = 2.2 * GIB
+"""What the host takes during the start where CPU and GPU share one memory (GB10): the processes'
+own memory and pages of the checkpoint count as memory outside PyTorch, more of it on a cold start
+(NVIDIA/xr-ai pull request 462). Source: median of four starts, vLLM 0.11.0, 0.13.0 and 0.18.1
+(1.4, 1.8, 2.7 and 5.5 GiB)."""
+
 
 def _rows(*numbers: int) -> tuple[str, ...]:
     return tuple(f"mem-v-{n:04}" for n in numbers)
 
 
-def _added(*numbers: int) -> tuple[str, ...]:
-    return tuple(f"mem-v-a{n:03}" for n in numbers)
+def _added(*numbers: int, letter: str = "a") -> tuple[str, ...]:
+    return tuple(f"mem-v-{letter}{n:03}" for n in numbers)
 
 
 FITTED_ON = (
@@ -61,6 +67,7 @@ FITTED_ON = (
            _added(1, 4, 5, 6, 7, 9, 10, 11, 14, 16, 18, 21, 23)),
     Fitted("GRAPH_BYTES", POOL_TESTS,
            _added(1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 14, 16, 17, 18, 21, 23)),
+    Fitted("SHARED_HOST_BYTES", POOL_TESTS, _added(47, 48, 49, 50, letter="c")),
     Fitted("ROCM_LOADING_BYTES", ("weights", *POOL_TESTS), _rows(498, 499)),
 )  # fmt: skip
 """Each constant with the rows that it was read off and the figures of theirs that it moves: graphs

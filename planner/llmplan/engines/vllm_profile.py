@@ -19,6 +19,7 @@ from llmplan.engines.vllm_measured import (
     ROCM_LOADING_BYTES,
     SAMPLER_COPIES,
     SECOND_RUNTIME_BYTES,
+    SHARED_HOST_BYTES,
 )
 from llmplan.engines.vllm_versions import Policy
 from llmplan.memory.activations import (
@@ -52,6 +53,12 @@ MXFP4_TILES, MXFP4_TILES_ROCM = (128, 256), (256, 256)
 after Hopper) and TRT-LLM's kernels; Hopper's Triton kernel takes 64 of the first.
 Source: vLLM 0.32.0 layers/fused_moe/oracle/mxfp4.py; gpt-oss-20b on RTX 4090 logs 13.80 GiB of
 weights where the tensors take 12.82 (mem-v-a020)."""
+
+UNSORTED_COPIES, UNSORTED_SEQUENCES = 3.5, 8
+"""Copies of 32-bit logits where the sampler does not sort (16-bit logits, their copy in 32 bits,
+the probabilities, and as many random numbers, or with FlashInfer the masked logits), and the
+sequences from which it does not. Source: vLLM 0.17.0 v1/sample/ops/topk_topp_sampler.py; the
+kernel's own buffer, vocabulary x 4 B for each multiprocessor, is left out."""
 
 LARGEST_GRAPH, LARGEST_GRAPH_SM100 = 512, 1024
 """Largest batch that is captured. Source: vLLM 0.29.0 config/vllm.py."""
@@ -110,12 +117,23 @@ def _sampler(request: Request, policy: Policy, batched: int, seqs: int) -> float
     if not model.head:
         return 0.0
     if not is_second(request, policy):
-        copies = SAMPLER_COPIES
-        return float(sampler_peak_bytes(sequences=seqs, vocab_size=model.vocab_size, copies=copies))
+        return float(
+            sampler_peak_bytes(
+                sequences=seqs, vocab_size=model.vocab_size, copies=_copies(request, policy, seqs)
+            )
+        )  # fmt: skip
     logits = min(batched, seqs) * model.vocab_size * ELEMENT_BYTES
     whole = 1 if tp == 1 else 2 + 1 / tp  # gathered, made contiguous, and the rank's own
     copied = 2 if policy.copies_logits else 0  # in 32 bits
     return logits * (whole + copied) + batched * model.main.hidden_size * ELEMENT_BYTES
+
+
+def _copies(request: Request, policy: Policy, seqs: int) -> float:
+    """Return the copies of 32-bit logits that the first runner's sampler has at once."""
+    if policy.prefers_flashinfer and request.limits.flashinfer:
+        return UNSORTED_COPIES
+    sorts = policy.sorts or seqs < UNSORTED_SEQUENCES
+    return SAMPLER_COPIES if sorts else UNSORTED_COPIES
 
 
 def _forward(request: Request, policy: Policy, batched: int, seqs: int) -> float:
@@ -159,7 +177,7 @@ def _attention(block: Block, tp: int) -> int:
 
 def _feed_forward(mlp: Mlp | MoE | None, hidden: int, request: Request) -> int:
     """Return the elements a token that the feed-forward part holds on a rank."""
-    tp, whole = request.parallel.tp, bool(request.parallel.ep)
+    tp, whole = request.parallel.tp, request.parallel.ep > 1
     if isinstance(mlp, MoE):
         width = mlp.intermediate_size
         width = width if whole else rank_units(units=width, tp=tp)
@@ -194,7 +212,7 @@ def _times_embedding(request: Request, policy: Policy) -> bool:
 def _runtime(request: Request, policy: Policy, batched: int, seqs: int) -> float:
     """Return what is taken beside PyTorch's peak, and between weights and profile run [bytes]."""
     model, tp = request.model, request.parallel.tp
-    taken = loading_bytes(request)
+    taken = loading_bytes(request) + _host_bytes(request)
     if not is_second(request, policy):
         return taken + NON_TORCH_BYTES[max(n for n in NON_TORCH_BYTES if n <= tp)]
     taken += SECOND_RUNTIME_BYTES[_is_hopper(request)]
@@ -207,6 +225,12 @@ def _runtime(request: Request, policy: Policy, batched: int, seqs: int) -> float
         # allocator cannot return it. So in all logged starts of five such models.
         taken += model.vocab_size * model.main.hidden_size * ELEMENT_BYTES
     return taken
+
+
+def _host_bytes(request: Request) -> float:
+    """Return what the host takes of a memory that it shares with an NVIDIA GPU [bytes]."""
+    gpu = request.gpu
+    return SHARED_HOST_BYTES if gpu.unified_memory and gpu.cuda_capability else 0.0
 
 
 def _has_experts(request: Request) -> bool:
@@ -252,7 +276,9 @@ def _padding_bytes(request: Request) -> float:
         mlp = main.blocks[name].mlp
         if isinstance(mlp, MoE):
             width = (
-                mlp.intermediate_size if p.ep else rank_units(units=mlp.intermediate_size, tp=p.tp)
+                mlp.intermediate_size
+                if p.ep > 1
+                else rank_units(units=mlp.intermediate_size, tp=p.tp)
             )
             hidden = mlp.latent_size or main.hidden_size
             padded = -(-width // inner) * inner * -(-hidden // outer) * outer
@@ -299,7 +325,7 @@ def _peak_term(
     text = {
         "sampler": f"sampler: {seqs} x vocabulary x 2 B and copies"
         if second
-        else f"sampler: {SAMPLER_COPIES} x {seqs} x vocabulary x 4 B",
+        else f"sampler: {_copies(request, policy, seqs)} x {seqs} x vocabulary x 4 B",
         "forward pass": f"forward pass of {batched} tokens: feed-forward, attention and hidden "
         "states x 2 B",
         "compiler": "the compiler times the embedding's kernel on a copy (not where it is cached)",

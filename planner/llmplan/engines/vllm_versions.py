@@ -78,10 +78,13 @@ class Policy(NamedTuple):
     (`grouped`, the hybrid manager); chunked layers only with `chunked_apart`. `latent`: MLA is
     stored as full keys and values (`expanded`), in entries of 256 bytes (`aligned`) or as it is
     (`packed`). `nested_scales`: bitsandbytes' absmax stays in 8 bits. The printed tokens
-    are blocks, or concurrency x context from `tokens_at_context` on. `times_kernels`: the compiler
-    times the embedding's kernel in the profile run; `simulates_latent`: the run holds the keys and
-    values of the longest cached prompt of MLA. `second_runner` serves some models, whose sampler
-    copies the logits to 32 bits while `copies_logits`.
+    are blocks, or concurrency x context from `tokens_at_context` on. `sorts`: the sampler sorts the
+    logits of any batch, unless it `prefers_flashinfer` and that is installed. `times_kernels`: the
+    compiler times the embedding's kernel in the profile run; `simulates_latent`: it holds keys and
+    values of the longest cached prompt of MLA. `pads_encoded`: what an image gives is kept in a
+    tensor of the whole budget; `compiles_gates`: a tower's gated activations are compiled.
+    `second_runner` serves some models, whose sampler copies the logits to 32 bits while
+    `copies_logits`.
     """
 
     since: str
@@ -103,8 +106,12 @@ class Policy(NamedTuple):
     nested_scales: bool = True
     concurrency_by_request: bool = False
     tokens_at_context: bool = False
+    sorts: bool = True
+    prefers_flashinfer: bool = False
     times_kernels: bool = False
     simulates_latent: bool = False
+    pads_encoded: bool = False
+    compiles_gates: bool = False
     second_runner: Runner = Runner()
     copies_logits: bool = True
 
@@ -135,23 +142,35 @@ CHANGES: tuple[tuple[str, str, dict[str, Any]], ...] = (
      {"counts_runtime": True, "counts_kept": True, "counts_reduced": True}),
     ("0.2.6", "worker.py: TORCH_NCCL_AVOID_RECORD_STREAMS", {"counts_reduced": False}),
     ("0.5.4", "arg_utils.py: contexts beyond 32,768 are cut", {"chunk_tokens": 512}),
-    ("0.6.5", "config.py: chunks of 2,048; worker.py: weights, torch's peak and the rest apart",
-     {"chunk_tokens": 2048, "counts_kept": False}),
+    ("0.6.4", "worker.py: torch's own peak and the rest apart (pull request 9352)",
+     {"counts_kept": False}),
+    ("0.6.5", "config.py: chunks of 2,048", {"chunk_tokens": 2048}),
     ("0.7.1", "attention/backends: MLA", {"latent": "packed"}),
     ("0.7.2", "worker/cache_engine.py: MLA entries of 256 bytes", {"latent": "aligned"}),
     ("0.8.0", "arg_utils.py _set_default_args_v1: the second engine; MLA entries as they are",
-     {"tiers": NAMED, "latent": "packed", "windows": "alone"}),
-    ("0.8.5", "arg_utils.py: batch by device memory", {"tiers": (LARGE, SMALL)}),
-    ("0.9.0", "arg_utils.py: A100 stays small", {"spared": ("a100",)}),
+     {"tiers": NAMED, "latent": "packed", "windows": "alone", "prefers_flashinfer": True}),
+    ("0.8.5", "arg_utils.py: batch by device memory, which NVML does not tell of a GB10",
+     {"tiers": (LARGE, SMALL), "spared": ("sm_121",)}),
+    ("0.9.0", "arg_utils.py: A100 stays small", {"spared": ("a100", "sm_121")}),
     ("0.9.1", "v1/core/kv_cache_utils.py: concurrency = memory / bytes of a request",
      {"concurrency_by_request": True}),
     ("0.9.2", "v1/core/kv_cache_utils.py: hybrid manager, groups of the smallest kind; "
      "bitsandbytes_loader.py dequantize_dq", {"windows": "grouped", "nested_scales": False}),
+    ("0.11.0", "v1/worker/gpu_model_runner.py profile_run: what images give is kept at the budget",
+     {"pads_encoded": True}),
+    ("0.11.1", "v1/sample/ops/topk_topp_sampler.py: FlashInfer on request",
+     {"prefers_flashinfer": False}),
     ("0.11.2", "v1/attention/backends/mla/common.py: worst-case prefill in the profile run",
      {"simulates_latent": True}),
     ("0.12.0", "v1/core/kv_cache_utils.py: kinds within 1.25 are padded", {"padding_ratio": 1.25}),
+    ("0.13.0", "v1/worker/gpu_model_runner.py profile_run: what images give is kept as it is",
+     {"pads_encoded": False}),
     ("0.14.0", "envs.py VLLM_ALLOW_CHUNKED_LOCAL_ATTN_WITH_HYBRID_KV_CACHE",
      {"chunked_apart": True}),
+    ("0.15.0", "custom_op.py maybe_compile: gated activations of towers (pull request 32806)",
+     {"compiles_gates": True}),
+    ("0.17.0", "v1/sample/ops/topk_topp_triton.py: top-k and top-p without sorting",
+     {"sorts": False}),
     ("0.18.0", "v1/core/kv_cache_utils.py: kinds within 1.5 are padded", {"padding_ratio": 1.5}),
     ("0.20.0", "config/cache.py; envs.py VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS",
      {"utilization": 0.92, "counts_graphs": True}),
@@ -179,7 +198,6 @@ CHANGES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("0.29.0", "config/vllm.py use_v2_model_runner: all models; the embedding's copy is in logs of "
      "0.29 and not of 0.13, none between is known",
      {"second_runner": Runner(every=True), "times_kernels": True}),
-    ("0.33.0", "arg_utils.py get_batch_defaults: GB10 stays small", {"spared": ("a100", "sm_121")}),
 )  # fmt: skip
 """Version, file of its source, and what it changed. State pages of a request: the running one,
 and with prefix caching the last aligned one (mamba_cache_mode "align"). `spared`: parts of device

@@ -158,6 +158,8 @@ def _options(row: MemoryRow, test: str) -> dict[str, Any]:
         "enforce_eager": row.enforce_eager,
         "flash_attention": row.flash_attention,
         "offline_batch": flags.get("offline_batch"),
+        "flashinfer": flags.get("flashinfer"),
+        "speculative_tokens": flags.get("speculative_tokens"),
         "n_gpu_layers": layers if layers is None or layers >= 0 else None,
     }
 

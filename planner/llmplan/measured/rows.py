@@ -18,7 +18,8 @@ MAX_LINE = 1 << 20
 
 INPUT_FLAGS = (
     "n_ubatch", "n_parallel", "swa_full", "mla_cache", "input_len", "output_len", "batch",
-    "expert_parallel", "lora", "engine_version_range", "offline_batch",
+    "expert_parallel", "lora", "engine_version_range", "offline_batch", "speculative_tokens",
+    "flashinfer",
 )  # fmt: skip
 """Entries of `extra` that were given to the engine; the others were measured."""
 

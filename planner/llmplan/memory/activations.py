@@ -38,17 +38,11 @@ def sampler_peak_bytes(*, sequences: Number, vocab_size: Number, copies: Number)
 
 
 def encoder_peak_bytes(
-    *,
-    patches: Number,
-    hidden_size: Number,
-    ranks: Number,
-    whole_widths: Number,
-    split_widths: Number,
-    element_bytes: Number,
+    *, patches: Number, hidden_size: Number, widths: Number, element_bytes: Number
 ) -> Number:
     """Peak bytes of a vision encoder's layer over all patches of a batch of images.
 
-    Equation: ``patches * hidden_size * (whole_widths + split_widths / ranks) * element_bytes``.
+    Equation: ``patches * hidden_size * widths * element_bytes``.
 
     Parameters
     ----------
@@ -56,12 +50,8 @@ def encoder_peak_bytes(
         Patches of all images [patches]
     hidden_size : number or array
         Width of the encoder [1]
-    ranks : number or array
-        Tensor-parallel ranks that share its heads and columns [ranks]
-    whole_widths : number or array
-        Hidden widths of a patch that every rank holds at the peak, measured per engine [1]
-    split_widths : number or array
-        Hidden widths of a patch that the ranks share at the peak, measured per engine [1]
+    widths : number or array
+        Hidden widths that a patch holds on one rank at the peak, measured per engine [1]
     element_bytes : number or array
         Bytes of one activation element [bytes]
 
@@ -76,13 +66,12 @@ def encoder_peak_bytes(
     --------
     Qwen3.6-35B-A3B, an image of 16,384 tokens of four patches, H100: 1.92 GiB logged.
 
-    >>> peak = encoder_peak_bytes(patches=65536, hidden_size=1152, ranks=1, whole_widths=5.4,
-    ...     split_widths=8, element_bytes=2)
+    >>> peak = encoder_peak_bytes(patches=65536, hidden_size=1152, widths=13.4, element_bytes=2)
     >>> round(peak / 2**30, 2)
     1.88
 
     """
-    return patches * hidden_size * (whole_widths + split_widths / ranks) * element_bytes
+    return patches * hidden_size * widths * element_bytes
 
 
 def forward_peak_bytes(

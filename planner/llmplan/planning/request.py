@@ -59,6 +59,7 @@ class Options(Record):
     speculative_tokens: int | None = None
     draft: Model | None = None
     offline_batch: bool | None = None
+    flashinfer: bool | None = None
     role: str | None = None
     explain: bool = False
 

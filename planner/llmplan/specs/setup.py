@@ -48,7 +48,8 @@ class Limits(NamedTuple):
     `n_gpu_layers` and `n_cpu_moe` keep layers, or the experts of layers, on the host, which
     has `host_ram` bytes, read at `host_bandwidth` [bytes/s]. `speculative_tokens` are drafted
     before each step that checks them. `offline_batch` is vLLM's `LLM(...)`, whose batches are
-    larger, in place of its server. `role`: `prefill` reads prompts alone, `decode` makes tokens
+    larger, in place of its server; `flashinfer` says that FlashInfer is installed, whose sampler
+    vLLM 0.8 to 0.11.0 took if it was. `role`: `prefill` reads prompts alone, `decode` makes tokens
     alone, for a disaggregated pair of servers.
     """
 
@@ -65,6 +66,7 @@ class Limits(NamedTuple):
     host_bandwidth: float | None = None
     speculative_tokens: int | None = None
     offline_batch: bool | None = None
+    flashinfer: bool | None = None
     role: str | None = None
 
 
