@@ -1,134 +1,26 @@
 """Measure what vLLM's vision towers hold at their peak, on the CPU: python vllm_towers.py [TP]
 
 Each tower of vLLM's own source runs two sizes of images with every allocation followed, as one rank
-of TP that are not there. What CUDA does otherwise is put in its place: rotary embedding and
-attention write one output of their input's size, an all-reduce another. Printed is the peak a
-patch, in widths of the tower at 16 bits: what vllm_images.py has as `whole` and `split` (split is
-shared by the ranks; with several ranks an all-reduce adds one width).
+of TP that are not there. What CUDA does otherwise is put in its place: matrices, rotary embedding,
+attention and compiled activations write one output of their size, an all-reduce another. Printed is
+the peak a patch, in widths of the tower at 16 bits: what vllm_images.py has. `TP eager` runs gated
+activations as before vLLM 0.15.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.machinery
 import json
 import sys
 import types
-import weakref
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from allocations import Run, as_on_cuda, join, stand_in_for_torchvision, widths
 
 TEXT_WIDTH = 4096
 """Width of the decoder that the towers write for."""
-
-
-class Live(TorchDispatchMode):
-    """Follow the storages that operations return, and the most bytes that live at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sizes: dict[int, int] = {}
-        self.now = self.peak = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation and count what it returned."""
-        out = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(out):
-            if isinstance(leaf, torch.Tensor):
-                self._follow(leaf.untyped_storage())
-        self.peak = max(self.peak, self.now)
-        return out
-
-    def _follow(self, storage: Any) -> None:
-        key = storage._cdata
-        if key not in self.sizes:
-            self.sizes[key] = storage.nbytes()
-            self.now += storage.nbytes()
-            weakref.finalize(storage, self._freed, key)
-
-    def _freed(self, key: int) -> None:
-        self.now -= self.sizes.pop(key, 0)
-
-
-def stand_in_for_torchvision() -> None:
-    """Let processors be imported that nothing here runs."""
-
-    class Nothing(type):
-        def __getattr__(cls, name: str) -> Any:
-            if name.startswith("__"):
-                raise AttributeError(name)
-            return NoClass
-
-    class NoClass(metaclass=Nothing):
-        """Whatever is asked of torchvision."""
-
-    class Module(types.ModuleType):
-        __path__: list[str] = []
-
-        def __getattr__(self, name: str) -> Any:
-            if name.startswith("__"):
-                raise AttributeError(name)
-            return NoClass
-
-    for end in ("", ".transforms", ".transforms.v2", ".transforms.v2.functional",
-                ".transforms.functional", ".io", ".ops"):  # fmt: skip
-        module = Module("torchvision" + end)
-        module.__version__ = "0.28.0"
-        module.__spec__ = importlib.machinery.ModuleSpec(module.__name__, None)
-        sys.modules[module.__name__] = module
-
-
-def join(tp: int) -> None:
-    """Be rank 0 of `tp` ranks, none of which is there."""
-    import torch.distributed as dist
-    from torch.testing._internal.distributed.fake_pg import FakeStore
-    from vllm.distributed import parallel_state as ps
-
-    dist.init_process_group(backend="fake", store=FakeStore(), rank=0, world_size=tp)
-    real, group = dist.new_group, ps.init_model_parallel_group
-
-    def new_group(ranks: Any = None, *_: Any, **kwargs: Any) -> Any:
-        return real(ranks, **{**kwargs, "backend": "fake"})
-
-    dist.new_group = new_group
-    ps.init_model_parallel_group = lambda *a, **k: group(
-        *a, **{**k, "use_message_queue_broadcaster": False}
-    )
-    ps.init_distributed_environment(tp, 0, "env://", 0, backend="fake")
-    ps.initialize_model_parallel(tp)
-    ps.GroupCoordinator.all_reduce = lambda self, x: torch.empty_like(x) if tp > 1 else x
-
-
-def as_on_cuda() -> None:
-    """Take CUDA's paths, their kernels replaced by an output of the same size."""
-    import vllm.model_executor.layers.attention.mm_encoder_attention as mm
-    import vllm.model_executor.layers.linear as linear
-    from vllm.model_executor.layers.rotary_embedding.common import ApplyRotaryEmb
-    from vllm.model_executor.layers.utils import default_unquantized_gemm
-
-    linear.dispatch_unquantized_gemm = lambda *_, **__: default_unquantized_gemm
-
-    def rotary(self: Any, x: Any, cos: Any, sin: Any) -> Any:
-        x, cos, sin, shape, dtype = self._pre_process(x, cos, sin)
-        return self._post_process(torch.empty(x.shape, dtype=x.dtype), shape, dtype)
-
-    def flash(q: Any, k: Any, v: Any, **_: Any) -> Any:
-        return torch.empty(q.shape, dtype=q.dtype)
-
-    def attention(self: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> Any:
-        return self._forward_fa(query, key, value, None, None)
-
-    ApplyRotaryEmb.forward_cpu = ApplyRotaryEmb.forward_native = rotary
-    mm.vit_flash_attn_wrapper = flash
-    mm.MMEncoderAttention.forward_cpu = mm.MMEncoderAttention.forward_native = attention
-
-
-Run = Callable[[int], tuple[int, Any]]
-"""Takes the side of an image in patches; gives the patches, and the tower's call on them."""
 
 
 def qwen(module: str, tower: str, config: Any, values: int, *before: Any) -> Run:
@@ -308,20 +200,10 @@ TOWERS: dict[str, Callable[[], tuple[int, Run]]] = {
 }  # fmt: skip
 
 
-def widths(width: int, run: Run, sizes: tuple[int, int]) -> float:
-    """Return the peak a patch in widths: the slope between two sizes."""
-    peaks = []
-    for size in sizes:
-        patches, call = run(size)
-        with torch.inference_mode(), Live() as live:
-            call()
-        peaks.append((patches, live.peak))
-    (few, least), (many, most) = peaks
-    return (most - least) / (many - few) / (2 * width)
-
-
-def main(tp: int) -> None:
+def main(tp: int, *, compiled: bool = True) -> None:
     """Print one line a tower."""
+    from vllm_towers_more import TOWERS as MORE
+
     stand_in_for_torchvision()
     from vllm.config import DeviceConfig, VllmConfig, set_current_vllm_config
 
@@ -329,9 +211,9 @@ def main(tp: int) -> None:
     config.parallel_config.tensor_parallel_size = tp
     with set_current_vllm_config(config):
         join(tp)
-        as_on_cuda()
+        as_on_cuda(compiled=compiled)
         torch.set_default_dtype(torch.bfloat16)
-        for name, make in TOWERS.items():
+        for name, make in (TOWERS | MORE).items():
             print(json.dumps({"tower": name, "tp": tp} | measured(make)), flush=True)
 
 
@@ -346,4 +228,4 @@ def measured(make: Callable[[], tuple[int, Run]]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if sys.argv[1:] else 1)
+    main(int(sys.argv[1]) if sys.argv[1:] else 1, compiled="eager" not in sys.argv)

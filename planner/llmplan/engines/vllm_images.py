@@ -38,17 +38,22 @@ class Tower(NamedTuple):
 
 
 QWEN2, QWEN2_5 = Tower(15.98, 11.98, 9.98), Tower(13.87, 10.86, 8.86)
-QWEN3, GLM4, GLM5 = Tower(13.39, 10.4, 8.4), Tower(9.87, 7.19, 5.52), Tower(17.19, 10.31, 6.94)
-SIGLIP, CLIP, PIXTRAL = Tower(11.98, 8.38, 7.44), Tower(16.6, 10.59, 7.59), Tower(22.7, 14.7, 10.7)
+QWEN3, GLM4, GLM5 = Tower(13.39, 10.39, 8.39), Tower(9.87, 7.19, 5.52), Tower(17.19, 10.31, 6.94)
+SIGLIP, CLIP, PIXTRAL = (
+    Tower(11.98, 8.38, 7.44),
+    Tower(16.6, 10.59, 7.59),
+    Tower(22.71, 14.71, 10.71),
+)
 INTERN, LLAMA4, MUSE = Tower(12.59, 8.58, 7.58), Tower(16.02, 9.51, 7.01), Tower(18.63, 16.3, 16.3)
 MOONVIT, KIMI_K25 = Tower(16.64, 10.14, 8.57), Tower(12.76, 8.76, 7.57)
 KIMI_K3, MINIMAX = Tower(17.57, 10.82, 8.32), Tower(11.92, 7.92, 6.92)
-STEP, GEMMA4 = Tower(21.88, 13.13, 8.76), Tower(15.33, 15.33, 15.33)
+STEP, EVA2 = Tower(21.88, 13.13, 8.76), Tower(21.47, 12.9, 8.62)
+GEMMA4, MOBILENET = Tower(15.33, 15.33, 15.33), Tower(180.07, 180.07, 180.07)
 """Source: python tests/peers/vllm_towers.py at 1, 2 and 4 ranks: vLLM 0.32's own towers on the CPU,
-every allocation followed, CUDA's kernels replaced by outputs of their size; Gemma's are those of
-transformers 5.23, whole on every rank. H100 (vLLM 0.30, mondegreens/apron, 2026-09-28) logs
-2,061,584,302 bytes for 65,536 patches of the third Qwen's, 13.65 widths where 13.39 are measured
-here."""
+every allocation followed, CUDA's kernels replaced by outputs of their size; Gemma 4's is that of
+transformers 5.23 and Gemma 3n's that of timm (tests/peers/timm_tower.py), whole on every rank.
+H100 (vLLM 0.30, mondegreens/apron, 2026-09-28) logs 2,061,584,302 bytes for 65,536 patches of the
+third Qwen's, 13.65 widths where 13.39 are measured here."""
 
 
 class Video(NamedTuple):
@@ -70,6 +75,7 @@ class Item(NamedTuple):
     `outputs`: widths of the decoder that an encoded token has. `counted`: the tokens that vLLM
     reckons with, where there are marks among them (0: the encoded). `reckoned_bytes`: what it takes
     a patch for when it encodes in parts, each within a tenth of the device (0: all at once).
+    `hidden_size`: of the tower, where the model's record has another (0: as recorded).
     """
 
     tokens: int
@@ -79,6 +85,7 @@ class Item(NamedTuple):
     outputs: int = 1
     counted: int = 0
     reckoned_bytes: int = 0
+    hidden_size: int = 0
 
 
 GLM_VIDEO = Video(78 * 78, 4, 78 * 78, shrunk=31974)
@@ -91,10 +98,12 @@ ITEMS = {
     "qwen3_5": Item(16384, 4, QWEN3),
     "qwen3_5_moe": Item(16384, 4, QWEN3),
     "gemma3": Item(256, 16, SIGLIP),
+    "gemma3n": Item(256, 1, MOBILENET, hidden_size=2048),
     "gemma4": Item(32 * 70, 9, GEMMA4, counted=32 * 78, reckoned_bytes=4 * 10240 * 8),
     "mistral3": Item(55 * 56, 4, PIXTRAL),
     "llama4": Item(17 * 144, 4, LLAMA4),
     "llava": Item(576, 1, CLIP),
+    "chatglm": Item(1602, 6400 / 1602, EVA2),
     "glm4v": Item(78 * 78, 4, GLM4, GLM_VIDEO),
     "glm4v_moe": Item(78 * 78, 4, GLM4, GLM_VIDEO),
     "glm5_next": Item(8000, 4, GLM5, Video(8000, 3, 8000, shrunk=37345)),
@@ -110,18 +119,20 @@ ITEMS = {
     "muse_glimmer": Item(4096, 4, MUSE, Video(144, 48)),
 }
 """By model_type. Qwen: max_pixels 12,845,056 over 28 x 28, longest_edge 16,777,216 over 32 x 32;
-its videos by pairs of frames up to 14 frames, from the third generation on by a smaller budget of
-their own. DeepStack gives three outputs beside the last. Gemma 3: 64 x 64 patches in 256 tokens,
-without crops. Gemma 4: a video of 32 frames, each 630 patches and 78 tokens with what stands around
-them. Mistral 3: 1,540 pixels over 28, a break a row. Llama 4: 16 tiles and the whole, 144 tokens
-each. LLaVA: 336 pixels over 14. GLM-V: longest_edge 9,633,792 for a pair of frames, 47,040,000 for
-a video; GLM-5.3: 8,000 tokens, a video 30,000, which the rounding of an odd last frame passes.
-InternVL: 12 tiles and a thumbnail of 256 tokens, a frame is one tile. Kimi: 1,024 pixels within
-4,096 patches, 3,000 within 16,384 (K2), the most within 65,536 (K3), each padded to whole tokens.
-MiniCPM-V: 9 slices and the whole, 64 tokens each. MiniMax M3: pairs of frames of 602,112 pixels.
-SmolVLM 2: 16 tiles and the whole, 81 tokens each. Step 3.7: 36 crops of 36 x 36 patches in 81
-tokens and two marks, encoded apart from the whole. Phi-4: 36 crops and the whole of 448 pixels.
-Muse Glimmer: 4,096 tokens, 96 frames in pairs of 144. A family that is not here is unread.
+its videos by pairs of frames up to 14 frames, from the third generation on by a smaller budget
+of their own. DeepStack gives three outputs beside the last. Gemma 3: 64 x 64 patches in 256
+tokens, without crops. Gemma 3n: 768 pixels, 16 x 16 places of its last convolution. Gemma 4: a
+video of 32 frames, each 630 patches and 78 tokens with what stands around them. Mistral 3: 1,540
+pixels over 28, a break a row. Llama 4: 16 tiles and the whole, 144 tokens each. LLaVA: 336
+pixels over 14. GLM-4V: 1,120 pixels over 14, four patches a token and two marks. GLM-V:
+longest_edge 9,633,792 for a pair of frames, 47,040,000 for a video; GLM-5.3: 8,000 tokens, a
+video 30,000, which the rounding of an odd last frame passes. InternVL: 12 tiles and a thumbnail
+of 256 tokens, a frame is one tile. Kimi: 1,024 pixels within 4,096 patches, 3,000 within 16,384
+(K2), the most within 65,536 (K3), each padded to whole tokens. MiniCPM-V: 9 slices and the
+whole, 64 tokens each. MiniMax M3: pairs of frames of 602,112 pixels. SmolVLM 2: 16 tiles and the
+whole, 81 tokens each. Step 3.7: 36 crops of 36 x 36 patches in 81 tokens and two marks, encoded
+apart from the whole. Phi-4: 36 crops and the whole of 448 pixels. Muse Glimmer: 4,096 tokens, 96
+frames in pairs of 144. A family that is not here is unread.
 """
 
 PIXTRAL_12B = Item(64 * 65, 1, PIXTRAL)
@@ -207,13 +218,14 @@ def encoder_bytes(request: Request, batched: int, seqs: int) -> tuple[float, flo
         return 0.0, 0.0
     found = encoded(request, batched, seqs)
     patches = at_once = found.items * found.tokens * item.patches
+    hidden_size = item.hidden_size or vision.hidden_size
     if item.reckoned_bytes:
         at_once = min(patches, PART_OF_DEVICE * request.device_bytes / item.reckoned_bytes)
     peak = encoder_peak_bytes(
-        patches=at_once, hidden_size=vision.hidden_size,
+        patches=at_once, hidden_size=hidden_size,
         widths=item.tower.widths(request.parallel.tp), element_bytes=ELEMENT_BYTES,
     )  # fmt: skip
-    peak += (patches - at_once) * vision.hidden_size * ELEMENT_BYTES  # encoded, and kept
+    peak += (patches - at_once) * hidden_size * ELEMENT_BYTES  # encoded, and kept
     width = item.outputs * request.model.main.hidden_size
     kept = found.items * (found.budget if policy_of(request.version).pads_encoded else found.tokens)
     return peak, float(kept * width * ELEMENT_BYTES)
