@@ -274,6 +274,13 @@ def test_parts_that_no_device_has(name: str, says: str) -> None:
     assert e.value.hint
 
 
+@pytest.mark.parametrize("name", ["8xh200", "8 x H200", "h200:8", "h200 x8", "8*h200"])
+def test_a_count_in_other_words_is_put_right(name: str) -> None:
+    with pytest.raises(InputError) as e:
+        find_gpu(name)
+    assert "h200*8" in e.value.one_line().lower()
+
+
 def test_a_slice_is_planned() -> None:
     answer = llmplan.fit("qwen3-0.6b", "h100-sxm-mig-1g.10gb", context_tokens=2048)
     assert answer.requested.fits

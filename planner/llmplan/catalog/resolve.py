@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
@@ -14,6 +15,9 @@ from llmplan.specs.facts import Topic, Variant
 from llmplan.specs.hardware import Accelerator, Node, accelerator_from_dict, node_from_dict
 from llmplan.specs.loading import model_from_dict, topic_from_dict
 from llmplan.specs.model import Model
+
+_COUNT_BEFORE = re.compile(r"(?P<count>\d{1,6}) ?[x*] ?(?P<name>.+)", re.IGNORECASE | re.ASCII)
+_COUNT_BEHIND = re.compile(r"(?P<name>.+?) ?(:| x) ?(?P<count>\d{1,6})", re.IGNORECASE | re.ASCII)
 
 _store: Store | None = None
 
@@ -156,7 +160,9 @@ def find_gpu(name: str) -> FoundGpu:
     if star:
         digits = digits.strip()
         if not (digits.isascii() and digits.isdigit() and len(digits) <= 6) or "*" in base:
-            raise InputError(f"{name[:80]!r} has no count after '*'.", "Write it as rtx-3090*2.")
+            raise _miscounted(name) or InputError(
+                f"{name[:80]!r} has no count after '*'.", "Write it as rtx-3090*2."
+            )
         found = find_gpu(base)
         if base == "local":
             from llmplan.catalog.local import some_of
@@ -201,7 +207,17 @@ def _named_gpu(name: str) -> FoundGpu:
     part = find_slice(name)
     if part is not None:
         return FoundGpu(part)
-    raise _unknown("gpus", name, "device", "llmplan gpus")
+    raise _miscounted(name) or _unknown("gpus", name, "device", "llmplan gpus")
+
+
+def _miscounted(name: str) -> UnknownName | None:
+    """Return the error of a known device whose count is written in another way (`8xh200`)."""
+    for pattern in (_COUNT_BEFORE, _COUNT_BEHIND):
+        found = pattern.fullmatch(name)
+        if found and _lookup("gpus", found["name"]):
+            right = f"'{found['name']}*{found['count']}'"
+            return UnknownName(f"Unknown device {name[:80]!r}.", f"Write a count as {right}.")
+    return None
 
 
 def find_node(name: str) -> Node | None:
