@@ -164,7 +164,8 @@ def test_capacity_with_speculative_decoding(tmp_path: Path, name: str) -> None:
     kinds = kinds_on_device(
         layers_under(model, kv_format("bf16"), policy, drafted), kv_format("bf16"), tp=1,
         block_tokens=found["block_size"], layers=range(own_layers + len(stack.layers)),
-        state_bytes=4, state_pages=policy.state_pages, speculative_tokens=2,
+        state_bytes=4 if found["state_dtype"] == "float32" else 2,
+        state_pages=policy.state_pages, speculative_tokens=2,
     )  # fmt: skip
     pool = Pool(kinds, policy, BATCH, 0)
     assert KV_BYTES // pool.unit_bytes == found["blocks"]

