@@ -274,11 +274,29 @@ def test_parts_that_no_device_has(name: str, says: str) -> None:
     assert e.value.hint
 
 
-@pytest.mark.parametrize("name", ["8xh200", "8 x H200", "h200:8", "h200 x8", "8*h200"])
-def test_a_count_in_other_words_is_put_right(name: str) -> None:
-    with pytest.raises(InputError) as e:
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("8xh200", "h200*8"),
+        ("8 x H200", "H200*8"),
+        ("8*h200", "h200*8"),
+        ("h200:8", "h200*8"),
+        ("rtx-4090x2", "rtx-4090*2"),
+        ("2xdgx-h100", "dgx-h100*2"),
+    ],
+)
+def test_a_count_in_other_words_is_put_right(name: str, right: str) -> None:
+    with pytest.raises(UnknownName) as e:
         find_gpu(name)
-    assert "h200*8" in e.value.one_line().lower()
+    assert e.value.hint == f"Write a count as '{right}'."
+    assert find_gpu(right).devices
+
+
+@pytest.mark.parametrize("name", ["0xh200", "8xnothing", "99999xh200", "1x" * 5000, "x8", "²xh200"])
+def test_no_count_is_made_up(name: str) -> None:
+    with pytest.raises(UnknownName) as e:
+        find_gpu(name)
+    assert "Write a count" not in e.value.one_line()
 
 
 def test_a_slice_is_planned() -> None:

@@ -27,7 +27,7 @@ def main(folder: str, max_model_len: int, kv_gib: int, speculative: str = "null"
         "version": vllm.__version__,
         "blocks": cache.num_gpu_blocks,
         "block_size": cache.block_size,
-        # on processors with AVX512-BF16 vLLM keeps states in 32 bits where "auto" means 16
+        # "auto" is the model's type, but 32 bits with AVX512-BF16 (vllm/platforms/cpu.py, 0.32.0)
         "state_dtype": cache.mamba_ssm_cache_dtype,
     }
     print("CAPACITY " + json.dumps(found), flush=True)

@@ -16,8 +16,8 @@ from llmplan.specs.hardware import Accelerator, Node, accelerator_from_dict, nod
 from llmplan.specs.loading import model_from_dict, topic_from_dict
 from llmplan.specs.model import Model
 
-_COUNT_BEFORE = re.compile(r"(?P<count>\d{1,6}) ?[x*] ?(?P<name>.+)", re.IGNORECASE | re.ASCII)
-_COUNT_BEHIND = re.compile(r"(?P<name>.+?) ?(:| x) ?(?P<count>\d{1,6})", re.IGNORECASE | re.ASCII)
+_COUNT_BEFORE = re.compile(r"(?P<count>[1-9]\d{0,3}) ?[x*] ?(?P<name>.+)", re.IGNORECASE)
+_COUNT_BEHIND = re.compile(r"(?P<name>.+?) ?[x:] ?(?P<count>[1-9]\d{0,3})", re.IGNORECASE)
 
 _store: Store | None = None
 
@@ -187,6 +187,13 @@ def _inline(name: str) -> FoundGpu:
 
 
 def _named_gpu(name: str) -> FoundGpu:
+    found = _known_gpu(name)
+    if found is None:
+        raise _miscounted(name) or _unknown("gpus", name, "device", "llmplan gpus")
+    return found
+
+
+def _known_gpu(name: str) -> FoundGpu | None:
     ids = _lookup("gpus", name)
     if ids:
         return FoundGpu(load_accelerator(ids[0]))
@@ -205,17 +212,15 @@ def _named_gpu(name: str) -> FoundGpu:
     from llmplan.catalog.slices import find_slice
 
     part = find_slice(name)
-    if part is not None:
-        return FoundGpu(part)
-    raise _miscounted(name) or _unknown("gpus", name, "device", "llmplan gpus")
+    return FoundGpu(part) if part is not None else None
 
 
 def _miscounted(name: str) -> UnknownName | None:
     """Return the error of a known device whose count is written in another way (`8xh200`)."""
     for pattern in (_COUNT_BEFORE, _COUNT_BEHIND):
         found = pattern.fullmatch(name)
-        if found and _lookup("gpus", found["name"]):
-            right = f"'{found['name']}*{found['count']}'"
+        if found and _known_gpu(found["name"]):
+            right = f"'{found['name']}*{int(found['count'])}'"
             return UnknownName(f"Unknown device {name[:80]!r}.", f"Write a count as {right}.")
     return None
 
