@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import llmplan
+from llmplan.engines.vllm_launch import LORA_RANKS
 from llmplan.errors import InputError
+from llmplan.memory.adapters import slot_adapter
 from llmplan.memory.faults import model_faults
 from llmplan.memory.formats import weight_format
 from llmplan.memory.parameters import parameter_count
@@ -211,6 +213,22 @@ def test_alpaca_lora_is_its_base_and_its_adapter() -> None:
     assert parameter_count(adapted) - parameter_count(base) == 4_194_304
     grown = weight_bytes(adapted, weight_format("fp16")).total
     assert grown - weight_bytes(base, weight_format("fp16")).total == 2 * 4_194_304
+
+
+def test_slots_are_those_of_a_real_vllm() -> None:
+    """vLLM 0.32.0 (CPU) held 733,184 B in lora_a_stacked and lora_b_stacked of this Llama.
+
+    Seen on 2026-11-28 with enable_lora, max_loras 1, max_lora_rank 16, bf16.
+    """
+    config = {
+        "model_type": "llama", "hidden_size": 384, "num_hidden_layers": 3, "vocab_size": 2048,
+        "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 64,
+        "intermediate_size": 768, "tie_word_embeddings": False, "torch_dtype": "bfloat16",
+    }  # fmt: skip
+    base = _model(config)
+    slotted = replace(base, adapter=slot_adapter(Adapter(12, ("attn_q",)), LORA_RANKS))
+    grown = weight_bytes(slotted, weight_format("bf16")).total
+    assert grown - weight_bytes(base, weight_format("bf16")).total == 733_184
 
 
 def _model(config: dict[str, Any]) -> Any:

@@ -41,9 +41,10 @@ def lora_parameters(*, rows: Number, columns: Number, rank: Number) -> Number:
 def adapter_tensors(adapter: Adapter, tensor: Tensor) -> list[Tensor]:
     """Return the two thin matrices beside a tensor, none where it is not adapted.
 
-    The side that tensor parallelism splits is split with it, the other is held by every rank.
+    The side that tensor parallelism splits is split with it, the other is held by every rank;
+    beside the embedding and the head every rank holds both whole.
     """
-    if tensor.name not in adapter.targets or not tensor.linear:
+    if tensor.name not in adapter.targets or not tensor.columns:
         return []
     down = Tensor(f"{tensor.name}.lora_a", "adapter", adapter.rank, tensor.columns)
     up = Tensor(f"{tensor.name}.lora_b", "adapter", tensor.rows, adapter.rank)
@@ -53,17 +54,22 @@ def adapter_tensors(adapter: Adapter, tensor: Tensor) -> list[Tensor]:
     ]
 
 
-EVERY_LINEAR = (
-    "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down",
+SLOTTED = (
+    "token_embd", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down",
+    "output",
 )  # fmt: skip
-"""Matrices for which an engine with slots reserves adapters, whatever those at hand adapt."""
+"""Matrices of a Llama for which vLLM reserves slots, whatever the adapter at hand adapts.
+
+Source: what vLLM 0.32.0 holds (lora/layers/vocab_parallel_embedding.py, logits_processor.py and
+the linear ones; models/llama.py embedding_modules), read 2026-11. A tied head has none here.
+"""
 
 
 def slot_adapter(adapter: Adapter, ranks: tuple[int, ...]) -> Adapter:
-    """Return what an engine reserves for an adapter: its slot's rank, on every linear layer.
+    """Return what an engine reserves for an adapter: its slot's rank, on every matrix with slots.
 
     >>> slot_adapter(Adapter(12, ("attn_q",)), (8, 16, 32)).rank
     16
     """
     rank = next((r for r in ranks if r >= adapter.rank), adapter.rank)
-    return Adapter(rank, EVERY_LINEAR, adapter.name, adapter.hub_id)
+    return Adapter(rank, SLOTTED, adapter.name, adapter.hub_id)

@@ -147,7 +147,7 @@ def _adapters(model: Model, tensors: list[Layered]) -> list[Layered]:
     return [
         layered._replace(tensor=thin)
         for layered in tensors
-        if layered.stack == main
+        if layered.stack in (main, "input", "output")
         for thin in adapter_tensors(model.adapter, layered.tensor)
     ]
 
